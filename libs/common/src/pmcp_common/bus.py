@@ -1,0 +1,34 @@
+"""Port: streams of reply events. The stream is the truth; the live channel only makes it fast.
+
+A subscriber reads after its last position whenever it suspects a loss, so a lost live message is harmless.
+Adapters: `bus_redis`, `testing.broker_memory` (the twin).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from pmcp_common.contracts.jobs import AppendResult, Claim, Delta, StreamEvent, StreamPage
+
+
+class StreamBus(Protocol):
+    async def append(self, batch: Sequence[tuple[Claim, Delta]]) -> list[AppendResult]:
+        """Append one delta to each of several streams in one round trip; results in the order of `batch`."""
+        ...
+
+    async def read(self, tenant: str, principal: str, stream_id: str, after_seq: int, limit: int = 1000) -> StreamPage:
+        """Events with seq > `after_seq`. Raises StreamNotFound for unknown, expired and foreign streams."""
+        ...
+
+    def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
+        """Live events for the streams this gateway owns, in batches, until closed.
+
+        Yields an empty batch once the subscription stands, and again after each reconnection: the moment at
+        which a reader must look at the streams themselves.
+        """
+        ...
+
+    def cancellations(self) -> AsyncIterator[tuple[str, str]]:
+        """Hints (tenant, job id) that a running reply was cancelled; may be lost, the flag in the job is not."""
+        ...

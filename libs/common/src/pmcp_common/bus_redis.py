@@ -1,0 +1,92 @@
+"""`StreamBus` on Redis: one Redis Stream per generation, one pub/sub channel per gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+from redis.exceptions import RedisError
+
+from pmcp_common.contracts import keys
+from pmcp_common.contracts.errors import StreamNotFound
+from pmcp_common.contracts.jobs import AppendResult, Claim, Delta, End, JobState, StreamEvent, StreamPage
+from pmcp_common.redis_link import BytesRedis, Script, broker_errors, connect_blocking
+
+log = logging.getLogger(__name__)
+
+RECONNECT_SECONDS = 0.2
+END_FIELDS = frozenset(End.__dataclass_fields__)
+
+
+def encode_event(event: StreamEvent) -> bytes:
+    return orjson.dumps(event)
+
+
+def decode_event(fields: dict[str, Any]) -> StreamEvent:
+    """Unknown fields of an end are dropped: a newer worker may say more than this reader knows."""
+    if fields["kind"] == "delta":
+        return Delta(fields["stream_id"], fields["seq"], fields["attempt"], fields["text"])
+    return End(**{name: value for name, value in fields.items() if name in END_FIELDS})
+
+
+class RedisStreamBus:
+    def __init__(self, redis: BytesRedis, url: str, *, lease_seconds: float = 10.0) -> None:
+        self._redis = redis
+        self._url = url
+        self._lease_ms = int(lease_seconds * 1000)
+        self._append = Script(redis, "append")
+
+    async def append(self, batch: Sequence[tuple[Claim, Delta]]) -> list[AppendResult]:
+        names = [keys.RUNNING]
+        args: list[str | int | bytes] = [self._lease_ms]
+        for claim, delta in batch:
+            tenant, job_id = claim.submission.tenant, claim.submission.job_id
+            names += [keys.job(tenant, job_id), keys.tokens(tenant, job_id)]
+            args += [f"{tenant}/{job_id}", claim.fence, delta.seq, encode_event(delta)]
+        return [AppendResult(result.decode()) for result in await self._append(names, args)]
+
+    async def read(self, tenant: str, principal: str, stream_id: str, after_seq: int, limit: int = 1000) -> StreamPage:
+        with broker_errors():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hmget(keys.job(tenant, stream_id), ["principal", "state", "seq", "epoch"])
+                pipe.xrange(keys.tokens(tenant, stream_id), min=f"{after_seq + 1}-0", count=limit)
+                (owner, state, seq, epoch), entries = await pipe.execute()
+        if owner is None or owner.decode() != principal:
+            raise StreamNotFound(stream_id)
+        events = tuple(decode_event(orjson.loads(fields[b"e"])) for _, fields in entries)
+        return StreamPage(events, JobState(state.decode()), epoch.decode(), int(seq))
+
+    async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
+        channel = keys.gateway_channel(gateway_id)
+        async with aclosing(self._messages(channel)) as messages:
+            async for data in messages:
+                yield [] if data is None else [decode_event(fields) for fields in orjson.loads(data)]
+
+    async def cancellations(self) -> AsyncIterator[tuple[str, str]]:
+        async with aclosing(self._messages(keys.CANCEL_CHANNEL)) as messages:
+            async for data in messages:
+                if data is not None:
+                    tenant, _, job_id = data.decode().partition("/")
+                    yield tenant, job_id
+
+    async def _messages(self, channel: str) -> AsyncGenerator[bytes | None, None]:
+        """Messages of one channel for ever; None when (again) subscribed. A lost connection is normal."""
+        while True:
+            redis = connect_blocking(self._url)
+            try:
+                async with redis.pubsub() as pubsub:
+                    await pubsub.subscribe(channel)
+                    async for message in pubsub.listen():
+                        if message["type"] == "subscribe":
+                            yield None
+                        elif message["type"] == "message":
+                            yield message["data"]
+            except (RedisError, OSError) as error:
+                log.warning("subscription lost", extra={"channel": channel, "error": type(error).__name__})
+            finally:
+                await redis.aclose()
+            await asyncio.sleep(RECONNECT_SECONDS)

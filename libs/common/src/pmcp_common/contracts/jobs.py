@@ -1,0 +1,248 @@
+"""One reply as a job: its states, what is submitted, what a worker claims, and the events it emits.
+
+`TRANSITIONS` is the specification of the state machine; the in-memory twin runs it, the Lua scripts are tested
+against it and the diagram in docs/protocol.md is drawn from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    STREAMING = "streaming"
+    COMMITTING = "committing"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class JobEvent(StrEnum):
+    CLAIM = "claim"
+    APPEND = "append"
+    COMMIT = "commit"
+    LEASE_LOST = "lease_lost"
+    FINISH_DONE = "finish_done"
+    FINISH_CANCELLED = "finish_cancelled"
+    FINISH_FAILED = "finish_failed"
+
+
+TERMINAL_STATES = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
+MAX_ATTEMPTS = 3
+"""A job that lost its worker this often is a poison job: it fails instead of killing a fourth."""
+
+_S, _E = JobState, JobEvent
+TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
+    (_S.QUEUED, _E.CLAIM): _S.CLAIMED,
+    (_S.QUEUED, _E.FINISH_CANCELLED): _S.CANCELLED,
+    (_S.QUEUED, _E.FINISH_FAILED): _S.FAILED,
+    (_S.CLAIMED, _E.APPEND): _S.STREAMING,
+    (_S.CLAIMED, _E.COMMIT): _S.COMMITTING,
+    (_S.STREAMING, _E.APPEND): _S.STREAMING,
+    (_S.STREAMING, _E.COMMIT): _S.COMMITTING,
+    **{
+        (state, event): end
+        for state in (_S.CLAIMED, _S.STREAMING, _S.COMMITTING)
+        for event, end in (
+            (_E.LEASE_LOST, _S.QUEUED),
+            (_E.FINISH_DONE, _S.DONE),
+            (_E.FINISH_CANCELLED, _S.CANCELLED),
+            (_E.FINISH_FAILED, _S.FAILED),
+        )
+    },
+}
+FINISH_EVENTS: dict[JobState, JobEvent] = {
+    _S.DONE: _E.FINISH_DONE,
+    _S.CANCELLED: _E.FINISH_CANCELLED,
+    _S.FAILED: _E.FINISH_FAILED,
+}
+
+
+class IllegalTransition(Exception):
+    """The event does not exist in this state; nothing was changed."""
+
+
+def advance(state: JobState, event: JobEvent) -> JobState:
+    """The state after `event`. Raises IllegalTransition; terminal states absorb nothing."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise IllegalTransition(f"{event} in state {state}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A message a gateway asks to have answered. Stored whole before the client is told it was accepted."""
+
+    tenant: str
+    principal: str
+    job_id: str
+    """Also the stream id."""
+    message_id: str
+    """Of the reply; primary key of its row."""
+    user_message_id: str
+    session_id: str
+    player_id: str
+    message: str
+    token_budget: int
+    streaming: bool
+    """False: only the end matters to the client (persona.chat); deltas are coalesced more coarsely."""
+    gateway_id: str
+    request_id: str
+    accepted_at_ms: int
+    """Unix milliseconds by the gateway's clock, for stamps only; leases use the Redis clock."""
+    persona_id: str | None = None
+    """None: the session's active persona."""
+    persona_name: str | None = None
+    idempotency_key: str | None = None
+    body_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job is stored. `duplicate`: the idempotency key was seen before, and these are the first request's ids."""
+
+    stream_id: str
+    message_id: str
+    epoch: str
+    persona_id: str
+    persona_name: str
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to write this job's stream, until the lease ends or another claim raises the fence."""
+
+    submission: Submission
+    persona_id: str
+    fence: int
+    attempt: int
+    """1 for the first worker; also sent in each frame."""
+    last_seq: int
+    """Position of the last event already in the stream; > 0 after an earlier worker's death."""
+    cancelled: bool
+    queued_ms: float
+    """From submit to claim, by the Redis clock."""
+
+
+class ClaimRefusal(StrEnum):
+    GONE = "gone"
+    TERMINAL = "terminal"
+    HELD = "held"
+    """Another worker's lease is alive."""
+    EXHAUSTED = "exhausted"
+    """MAX_ATTEMPTS reached; the claim itself ended the job as failed."""
+
+
+class AppendResult(StrEnum):
+    OK = "OK"
+    CANCEL = "CANCEL"
+    """Written, and the client has asked to stop."""
+    DUP = "DUP"
+    """This seq is already in the stream; nothing written."""
+    FENCED = "FENCED"
+    """A newer claim owns the job; nothing written, stop at once."""
+    TERMINAL = "TERMINAL"
+    GONE = "GONE"
+    GAP = "GAP"
+    """A seq was skipped; nothing written. A fault of the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the reply. `seq` counts from 1 without gaps, across attempts."""
+
+    stream_id: str
+    seq: int
+    attempt: int
+    text: str
+    kind: str = "delta"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The one terminal event. Its text is the truth: `sha256` is over the UTF-8 of all deltas in order."""
+
+    stream_id: str
+    seq: int
+    attempt: int
+    state: str
+    """done, cancelled or failed"""
+    finish_reason: str
+    """stop, length, cancelled, fallback, interrupted, or an error name"""
+    text: str
+    sha256: str
+    message_id: str
+    user_message_id: str
+    persona_id: str
+    persona_name: str
+    chunk_count: int = 0
+    tokens_used: int = 0
+    processing_time: float = 0.0
+    """Seconds from acceptance to the end."""
+    response_type: str = "direct"
+    """direct, or fallback for a canned line"""
+    degraded: bool = False
+    persisted: bool = False
+    memory: str = "ok"
+    """ok, or unavailable when the reply was made without recall"""
+    model: str = ""
+    """The model that really answered; empty when none did."""
+    provider: str = ""
+    continue_score: float | None = None
+    persona_state: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    """Milliseconds by step, see docs/protocol.md."""
+    error_code: int | None = None
+    error_message: str | None = None
+    kind: str = "end"
+
+
+StreamEvent = Delta | End
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPage:
+    """Events after a position, oldest first. `state` is the job's now; `epoch` names the life of the data."""
+
+    events: tuple[StreamEvent, ...]
+    state: JobState
+    epoch: str
+    head_seq: int
+
+
+def text_of(events: tuple[StreamEvent, ...]) -> str:
+    """The reply so far, as the client has it."""
+    return "".join(event.text for event in events if isinstance(event, Delta))
+
+
+def end_without_model(
+    claim: Claim, text: str, *, state: JobState, finish_reason: str, error: tuple[int, str] | None = None
+) -> End:
+    """The terminal event of a job that ends outside a worker's normal course: cancelled in the queue, lost, late.
+
+    What was shown stays shown: `text` is the partial reply, and the hash is over it.
+    """
+    return End(
+        stream_id=claim.submission.job_id,
+        seq=claim.last_seq + 1,
+        attempt=max(1, claim.attempt),
+        state=state.value,
+        finish_reason=finish_reason,
+        text=text,
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        message_id=claim.submission.message_id,
+        user_message_id=claim.submission.user_message_id,
+        persona_id=claim.persona_id,
+        persona_name=claim.submission.persona_name or "",
+        chunk_count=claim.last_seq,
+        processing_time=round(claim.queued_ms / 1000, 3),
+        error_code=error[0] if error else None,
+        error_message=error[1] if error else None,
+    )

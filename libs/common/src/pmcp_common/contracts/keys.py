@@ -1,0 +1,70 @@
+"""Every Redis key and channel name, in one place. Each carries the tenant; `{…}` is the hash tag of one job."""
+
+from __future__ import annotations
+
+import hashlib
+
+RUNNING = "pmcp:jobs:running"
+"""ZSET `tenant/job` → lease deadline in ms of Redis `TIME`."""
+EPOCH = "pmcp:epoch"
+"""Names this life of the Redis data: positions of another epoch mean nothing."""
+CANCEL_CHANNEL = "pmcp:jobs:cancel"
+"""Hints to workers: `tenant/job` was cancelled. The flag in the job is the truth."""
+PERSONA_CHANNEL = "pmcp:personas:changed"
+"""Hints: `tenant/persona` has a new version."""
+SPOOL = "pmcp:spool:pg"
+"""STREAM of turns owed to Postgres while it is away."""
+REPLY_QUEUE = "pmcp:q:reply"
+REMEMBER_QUEUE = "pmcp:q:remember"
+
+
+def job(tenant: str, job_id: str) -> str:
+    return f"pmcp:{{{tenant}/{job_id}}}:job"
+
+
+def tokens(tenant: str, job_id: str) -> str:
+    """STREAM of one generation's events, id `<seq>-0`."""
+    return f"pmcp:{{{tenant}/{job_id}}}:tok"
+
+
+def session(tenant: str, session_id: str) -> str:
+    return f"pmcp:sess:{tenant}:{session_id}"
+
+
+def conversation_queue(tenant: str, conversation_id: str) -> str:
+    """LIST of jobs of one conversation: only the head runs. `submit.lua` builds the same name."""
+    return f"pmcp:conv:{tenant}:{conversation_id}:q"
+
+
+def conversations(tenant: str) -> str:
+    """ZSET conversation → time of its last accepted message, ms."""
+    return f"pmcp:convs:{tenant}"
+
+
+def idempotency(tenant: str, principal: str, key: str) -> str:
+    """The client's key is hashed: it may be long or hold anything."""
+    digest = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+    return f"pmcp:idem:{tenant}:{principal}:{digest}"
+
+
+def gateway_channel(gateway_id: str) -> str:
+    return f"pmcp:gw:{gateway_id}"
+
+
+def models(tenant: str) -> str:
+    """HASH worker → what it last saw at its model server (JSON)."""
+    return f"pmcp:models:{tenant}"
+
+
+def wake(queue: str) -> str:
+    """LIST of arq job ids just put into `queue`; losing one costs a poll delay, nothing else."""
+    return f"{queue}:wake"
+
+
+def conversation_id(tenant: str, persona_id: str, player_id: str) -> str:
+    """The conversation of a player with a persona: the same on every gateway and after every restart.
+
+    SHA-1 because Redis scripts have it (`submit.lua` computes the same name); nothing secret depends on it.
+    """
+    digest = hashlib.sha1(f"{tenant}\0{persona_id}\0{player_id}".encode(), usedforsecurity=False)
+    return f"conv_{digest.hexdigest()[:32]}"

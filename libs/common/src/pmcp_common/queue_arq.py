@@ -1,0 +1,242 @@
+"""`JobQueue` on Redis and arq: every step is one script of `lua/`, so that no crash can leave a step half done.
+
+The scripts write arq's own keys (its queue ZSET and job payload, arq 0.28 pinned); `worker_arq` is the other side.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import orjson
+
+from pmcp_common.bus_redis import RedisStreamBus, encode_event
+from pmcp_common.contracts import keys
+from pmcp_common.contracts.errors import (
+    DEADLINE_EXCEEDED,
+    LLM_ERROR,
+    IdempotencyConflict,
+    NoActivePersona,
+    StreamNotFound,
+    TooManyRequests,
+)
+from pmcp_common.contracts.jobs import (
+    MAX_ATTEMPTS,
+    Accepted,
+    AppendResult,
+    Claim,
+    ClaimRefusal,
+    End,
+    JobState,
+    Submission,
+    end_without_model,
+    text_of,
+)
+from pmcp_common.queue import Reaped
+from pmcp_common.redis_link import RETRY_AFTER_SECONDS, BytesRedis, Script
+
+SUBMISSION_FIELDS = frozenset(field.name for field in fields(Submission))
+ENDINGS = {
+    "deadline": (DEADLINE_EXCEEDED.code, "The reply did not come in time"),
+    "worker_lost": (LLM_ERROR.code, "The reply could not be finished: its workers were lost"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """Every bound of the job machine, with its unit."""
+
+    lease_seconds: float = 10.0
+    """A worker silent for this long has lost its job. Renewed by each append and every 3 s."""
+    pickup_seconds: float = 15.0
+    """A queued job is looked after this often; the reaper re-queues it only when arq lost it."""
+    deadline_seconds: float = 300.0
+    """From acceptance to the end of a reply; the original's hard limit."""
+    max_queue: int = 2000
+    """Jobs waiting for a worker; more are refused with `retry_after`."""
+    max_conversation: int = 16
+    """Turns of one conversation waiting in order."""
+    resume_window_seconds: int = 600
+    """How long an ended stream can still be read."""
+    session_seconds: int = 86_400
+    idempotency_seconds: int = 86_400
+
+
+class ArqJobQueue:
+    def __init__(self, redis: BytesRedis, bus: RedisStreamBus, limits: QueueLimits | None = None) -> None:
+        self.limits = limits or QueueLimits()
+        self._bus = bus
+        self._submit, self._claim, self._renew, self._finish, self._cancel, self._reap = (
+            Script(redis, name) for name in ("submit", "claim", "renew", "finish", "cancel", "reap")
+        )
+        self._lease_ms = int(self.limits.lease_seconds * 1000)
+        self._pickup_ms = int(self.limits.pickup_seconds * 1000)
+
+    async def submit(self, submission: Submission) -> Accepted:
+        tenant, job_key = submission.tenant, keys.job(submission.tenant, submission.job_id)
+        idempotency = (
+            keys.idempotency(tenant, submission.principal, submission.idempotency_key)
+            if submission.idempotency_key is not None
+            else job_key
+        )
+        limits = self.limits
+        answer = await self._submit(
+            [
+                job_key,
+                keys.session(tenant, submission.session_id),
+                keys.RUNNING,
+                keys.EPOCH,
+                keys.conversations(tenant),
+                keys.REPLY_QUEUE,
+                idempotency,
+            ],
+            [
+                tenant,
+                submission.job_id,
+                submission.message_id,
+                submission.principal,
+                submission.player_id,
+                submission.persona_id or "",
+                submission.persona_name or "",
+                keys.gateway_channel(submission.gateway_id),
+                orjson.dumps(submission),
+                submission.body_hash,
+                uuid.uuid4().hex,
+                limits.max_queue,
+                limits.max_conversation,
+                self._pickup_ms,
+                int(limits.deadline_seconds) * 2 + limits.resume_window_seconds,
+                limits.session_seconds,
+                limits.idempotency_seconds,
+                int(limits.deadline_seconds * 1000),
+            ],
+        )
+        return _accepted(submission, [part.decode() for part in answer])
+
+    async def claim(self, tenant: str, job_id: str, ticket: str = "") -> Claim | ClaimRefusal:
+        """`ticket` is the arq job id this call runs in."""
+        status, *rest = await self._claim(
+            [keys.job(tenant, job_id), keys.RUNNING, keys.REPLY_QUEUE],
+            [f"{tenant}/{job_id}", self._lease_ms, MAX_ATTEMPTS, ticket],
+        )
+        if status == b"OK":
+            return _claim(rest)
+        if status == b"EXHAUSTED":
+            await self._give_up(_claim(rest), "worker_lost")
+        return ClaimRefusal(status.decode().lower())
+
+    async def renew(self, claim: Claim, *, committing: bool = False) -> AppendResult:
+        tenant, job_id = claim.submission.tenant, claim.submission.job_id
+        answer = await self._renew(
+            [keys.job(tenant, job_id), keys.RUNNING],
+            [f"{tenant}/{job_id}", claim.fence, self._lease_ms, "1" if committing else ""],
+        )
+        return AppendResult(answer.decode())
+
+    async def finish(self, claim: Claim, end: End, *, remember: bool) -> bool:
+        tenant, job_id = claim.submission.tenant, claim.submission.job_id
+        off_path = (
+            orjson.dumps([tenant, job_id, end.user_message_id, end.message_id, end.processing_time])
+            if remember
+            else b""
+        )
+        answer = await self._finish(
+            [
+                keys.job(tenant, job_id),
+                keys.tokens(tenant, job_id),
+                keys.RUNNING,
+                keys.REPLY_QUEUE,
+                keys.REMEMBER_QUEUE,
+            ],
+            [
+                tenant,
+                job_id,
+                claim.fence,
+                end.seq,
+                end.state,
+                encode_event(end),
+                self.limits.resume_window_seconds,
+                self._pickup_ms,
+                off_path,
+            ],
+        )
+        return bool(answer == b"OK")
+
+    async def cancel(self, tenant: str, principal: str, job_id: str) -> str:
+        status, *rest = await self._cancel(
+            [keys.job(tenant, job_id), keys.RUNNING, keys.REPLY_QUEUE],
+            [f"{tenant}/{job_id}", principal, self._lease_ms, keys.CANCEL_CHANNEL],
+        )
+        if status == b"GONE":
+            raise StreamNotFound(job_id)
+        if status == b"TERMINAL":
+            return str(rest[0].decode())
+        if status == b"CANCELLING":
+            return "cancelling"
+        claim = _claim(rest)
+        text = await self._shown(claim)
+        end = end_without_model(claim, text, state=JobState.CANCELLED, finish_reason="cancelled")
+        await self.finish(claim, end, remember=False)
+        return "cancelled"
+
+    async def reap(self, limit: int = 100) -> Reaped:
+        requeued, taken = await self._reap(
+            [keys.RUNNING, keys.REPLY_QUEUE], [limit, self._pickup_ms, self._lease_ms, MAX_ATTEMPTS]
+        )
+        for reason, *rest in taken:
+            await self._give_up(_claim(rest), reason.decode())
+        return Reaped(requeued=requeued, failed=len(taken))
+
+    async def _give_up(self, claim: Claim, reason: str) -> None:
+        text = await self._shown(claim)
+        end = end_without_model(claim, text, state=JobState.FAILED, finish_reason=reason, error=ENDINGS[reason])
+        await self.finish(claim, end, remember=False)
+
+    async def _shown(self, claim: Claim) -> str:
+        submission = claim.submission
+        page = await self._bus.read(submission.tenant, submission.principal, submission.job_id, 0, claim.last_seq or 1)
+        return text_of(page.events)
+
+
+def _accepted(submission: Submission, answer: Sequence[str]) -> Accepted:
+    match answer[0]:
+        case "OK":
+            return Accepted(
+                submission.job_id,
+                submission.message_id,
+                epoch=answer[1],
+                persona_id=answer[2],
+                persona_name=answer[3],
+            )
+        case "DUP":
+            return Accepted(
+                answer[4],
+                answer[5],
+                epoch=answer[1],
+                persona_id=answer[2],
+                persona_name=answer[3],
+                duplicate=True,
+            )
+        case "NO_PERSONA":
+            raise NoActivePersona
+        case "CONFLICT":
+            raise IdempotencyConflict("This idempotency key was used with another message")
+        case "CONVERSATION_FULL":
+            raise TooManyRequests("Too many messages wait in this conversation", retry_after=RETRY_AFTER_SECONDS)
+    raise TooManyRequests("Too many messages wait for a worker", retry_after=RETRY_AFTER_SECONDS)
+
+
+def _claim(answer: Sequence[Any]) -> Claim:
+    fence, attempts, submission, persona_id, persona_name, seq, cancel, queued_ms = answer
+    stored = {k: v for k, v in orjson.loads(submission).items() if k in SUBMISSION_FIELDS}
+    return Claim(
+        submission=replace(Submission(**stored), persona_name=persona_name.decode()),
+        persona_id=persona_id.decode(),
+        fence=int(fence),
+        attempt=int(attempts),
+        last_seq=int(seq),
+        cancelled=cancel == b"1",
+        queued_ms=float(queued_ms),
+    )

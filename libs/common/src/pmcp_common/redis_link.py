@@ -1,0 +1,75 @@
+"""Connections to Redis and the scripts of `lua/`: explicit time-outs everywhere, one translation of its errors.
+
+Used by the adapters (`queue_arq`, `bus_redis`, the gateway's session store); nothing above them sees redis-py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from pmcp_common.contracts.errors import InternalError, Unavailable
+
+RETRY_AFTER_SECONDS = 1.0
+
+BytesRedis = Redis
+
+
+def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 200) -> BytesRedis:
+    """A client whose commands answer, or fail with an error, within `timeout_seconds` (and one retry).
+
+    redis-py has no time-out by default; a command cancelled half-way drops its connection, so that the next user
+    of the pool never reads a foreign answer.
+    """
+    pool: ConnectionPool = ConnectionPool.from_url(
+        url,
+        max_connections=max_connections,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        socket_keepalive=True,
+        health_check_interval=30,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=1),
+        retry_on_error=[RedisConnectionError],
+    )
+    return Redis(connection_pool=pool)
+
+
+def connect_blocking(url: str) -> BytesRedis:
+    """A client for BLPOP and SUBSCRIBE: answers may take as long as they take, a dead peer is found by keepalive."""
+    pool: ConnectionPool = ConnectionPool.from_url(
+        url, socket_timeout=None, socket_connect_timeout=3.0, socket_keepalive=True, health_check_interval=0
+    )
+    return Redis(connection_pool=pool)
+
+
+@contextmanager
+def broker_errors() -> Iterator[None]:
+    """Translate what redis-py raises into our coded errors."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        raise Unavailable("The message broker is away", retry_after=RETRY_AFTER_SECONDS) from error
+    except RedisError as error:
+        raise InternalError("The message broker refused a command") from error
+
+
+class Script:
+    """One file of `lua/`, with the prelude in front; run by its hash, loaded again when Redis forgot it."""
+
+    def __init__(self, redis: BytesRedis, name: str) -> None:
+        folder = files("pmcp_common") / "lua"
+        text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+        self._script = redis.register_script(text)
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
+        with broker_errors():
+            return await self._script(keys=list(keys), args=list(args))

@@ -1,0 +1,125 @@
+"""All that the terminal chat asks of the protocol, in its words: the one place that uses `pmcp_client`.
+
+Turns what goes wrong into ChatFailure, whose text is a sentence for the person at the terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pmcp_client
+import websockets.exceptions
+
+
+class ChatFailure(Exception):
+    """One sentence; the chat can go on with another message unless `final`."""
+
+    def __init__(self, sentence: str, *, final: bool = False) -> None:
+        super().__init__(sentence)
+        self.final = final
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Who answers: the persona, and the model behind it."""
+
+    persona: str
+    description: str
+    model: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnd:
+    degraded: bool
+    """The text is a canned line: the model did not answer."""
+    finish_reason: str
+
+
+class ChatClient:
+    def __init__(self, client: Any, url: str, player: str) -> None:
+        self._client = client
+        self._url = url
+        self._player = player
+        self.last_end = ReplyEnd(False, "")
+
+    async def switch(self, persona: str) -> Answerer:
+        chosen = await self._call("persona.switch", {"persona_id": persona})
+        models = await self._call("system.models", {})
+        return Answerer(
+            persona=str(chosen.get("name", persona)),
+            description=str(chosen.get("description") or ""),
+            model=str(models.get("current_model") or "an unknown model"),
+            provider=str(models.get("provider") or "unknown"),
+        )
+
+    async def list_personas(self) -> list[Mapping[str, Any]]:
+        listed = await self._call("persona.list", {})
+        return [entry for entry in listed.get("personas", []) if isinstance(entry, dict)]
+
+    async def search_memories(self, query: str) -> list[Mapping[str, Any]]:
+        found = await self._call("memory.search", {"query": query})
+        return [entry for entry in found.get("memories", []) if isinstance(entry, dict)]
+
+    async def speak(self, message: str) -> AsyncIterator[str]:
+        """The reply's text as it comes; `last_end` is set after it."""
+        with self._explained():
+            stream = await self._client.stream("persona.chat_stream", self._mine({"message": message}))
+            async for chunk in stream:
+                yield str(chunk)
+            self.last_end = _read_end(stream.terminal)
+
+    async def _call(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        with self._explained():
+            answer = await self._client.call(method, self._mine(params))
+        return answer if isinstance(answer, dict) else {}
+
+    def _mine(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {**params, "player_id": self._player}
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        with explained(self._url):
+            yield
+
+
+def _read_end(terminal: Any) -> ReplyEnd:
+    fields = terminal if isinstance(terminal, dict) else {}
+    state = str(fields.get("state", "done"))
+    if state == "failed":
+        raise ChatFailure("The reply failed before its end; try again.")
+    degraded = bool(fields.get("degraded")) or fields.get("response_type") == "fallback"
+    return ReplyEnd(degraded, str(fields.get("finish_reason") or state))
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Connection troubles and coded errors as sentences."""
+    try:
+        yield
+    except pmcp_client.RemoteError as error:
+        raise ChatFailure(f"{error.message}.".replace("..", ".")) from error
+    except (websockets.exceptions.InvalidURI, ValueError) as error:
+        raise ChatFailure(
+            f"{url} is not an address of a gateway; it should look like ws://127.0.0.1:8000/mcp.", final=True
+        ) from error
+    except websockets.exceptions.InvalidHandshake as error:
+        raise ChatFailure(f"Whatever answers at {url} is not a gateway of ours.", final=True) from error
+    except (websockets.exceptions.ConnectionClosed, pmcp_client.ConnectionLost) as error:
+        raise ChatFailure(f"The gateway at {url} closed the connection.", final=True) from error
+    except (TimeoutError, OSError) as error:
+        raise ChatFailure(f"No gateway answers at {url}; start one with `make up` or `pmcp up`.", final=True) from error
+
+
+@asynccontextmanager
+async def open_chat(url: str, player: str) -> AsyncIterator[ChatClient]:
+    opening = pmcp_client.connect(url)
+    with explained(url):
+        client = await opening.__aenter__()
+    try:
+        yield ChatClient(client, url, player)
+    finally:
+        await opening.__aexit__(None, None, None)

@@ -1,0 +1,151 @@
+"""What the commands of `pmcp` do: the composition root of the one-machine stack.
+
+Every expected failure ends here as one sentence and an exit code: 1 the stack or the chat failed, 2 a wrong
+setting or flag, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from pmcp_local import arguments, console, settings_report
+from pmcp_local.chat_client import ChatFailure
+from pmcp_local.data_directory import hold
+from pmcp_local.demo import run_chat
+from pmcp_local.model_choice import choose_model
+from pmcp_local.part import Part, StackError
+from pmcp_local.ports import find_free
+from pmcp_local.settings import LocalSettings, default_ports, inherited_environment, read_settings
+from pmcp_local.stack import Stack, compose, service_packages
+from pmcp_local.supervisor import Limits, Report, Supervisor
+
+INTERRUPTED = 130
+Body = Callable[[Stack], Coroutine[Any, Any, int]]
+
+
+def run(words: Sequence[str] | None = None) -> int:
+    options = arguments.parse(words)
+    command = {"up": _up, "demo": _demo, "chat": _chat, "check-settings": _check_settings}[options.command]
+    try:
+        return command(options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ValidationError as error:
+        for mistake in settings_report.explain_mistakes(error, LocalSettings):
+            console.complain(mistake)
+        return 2
+    except (StackError, ChatFailure) as failure:
+        console.complain(str(failure))
+        return 1
+
+
+def _up(options: argparse.Namespace) -> int:
+    reached = False
+
+    async def body(stack: Stack) -> int:
+        nonlocal reached
+        reached = True
+        console.say("Clients connect to:")
+        for url in stack.gateway_urls:
+            console.say(f"  {url}")
+        console.say("Talk with `make chat` or `pmcp chat`. Ctrl-C ends everything.")
+        forever: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        return await forever
+
+    code = asyncio.run(_run_stack(_stack_settings(options), options, body))
+    # Ending a running stack with Ctrl-C is how it is meant to end.
+    return 0 if reached and code == INTERRUPTED else code
+
+
+def _demo(options: argparse.Namespace) -> int:
+    async def body(stack: Stack) -> int:
+        words = ["--url", stack.gateway_urls[0], "--persona", options.persona, "--player", options.player]
+        return await run_chat(words, inherited_environment())
+
+    return asyncio.run(_run_stack(_stack_settings(options), options, body))
+
+
+def _chat(options: argparse.Namespace) -> int:
+    # Heavy, and only the chat needs it.
+    from pmcp_local.chat import chat
+
+    settings = read_settings({"gateway_port": options.gateway_port})
+    url = options.url or f"ws://{settings.gateway_host}:{settings.gateway_port}/mcp"
+    signal.signal(signal.SIGTERM, _leave)
+    return chat(url, options.persona, options.player)
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _check_settings(_options: argparse.Namespace) -> int:
+    report = settings_report.describe(service_packages())
+    for line in report.lines:
+        console.say(line)
+    for mistake in report.mistakes:
+        console.complain(mistake)
+    return 2 if report.mistakes else 0
+
+
+def _stack_settings(options: argparse.Namespace) -> LocalSettings:
+    flags = arguments.given_settings(options)
+    if options.free_ports:
+        names = [name for name in default_ports() if flags[name] is None]
+        flags.update(zip(names, find_free(len(names)), strict=True))
+    return read_settings(flags)
+
+
+async def _run_stack(settings: LocalSettings, options: argparse.Namespace, body: Body) -> int:
+    with hold(settings.data_dir, settings.min_free_bytes) as directory:
+        choice = await choose_model(settings)
+        stack = compose(
+            settings,
+            directory,
+            choice,
+            inherited_environment(),
+            gateways=options.gateways,
+            workers=options.workers,
+        )
+        console.say(f"Starting {len(stack.parts)} parts; data and logs are in {_short(str(directory))}.")
+        console.say(choice.sentence())
+        supervisor = Supervisor(stack.parts, directory / "logs", _limits(settings), _report())
+        _on_signals(supervisor.interrupt)
+        try:
+            return await supervisor.run(lambda: body(stack))
+        except asyncio.CancelledError:
+            return INTERRUPTED
+
+
+def _limits(settings: LocalSettings) -> Limits:
+    return Limits(
+        start_timeout_seconds=settings.start_timeout_seconds,
+        stop_timeout_seconds=settings.stop_timeout_seconds,
+        max_restarts=settings.max_restarts,
+        log_max_bytes=settings.log_max_bytes,
+    )
+
+
+def _report() -> Report:
+    def ready(part: Part, seconds: float) -> None:
+        console.say(console.part_line(part.name, part.address, seconds))
+
+    return Report(ready=ready, trouble=console.complain)
+
+
+def _on_signals(interrupt: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt)
+
+
+def _short(path: str) -> str:
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative

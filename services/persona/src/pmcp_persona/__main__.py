@@ -1,0 +1,30 @@
+"""`python -m pmcp_persona`: serve until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+
+from pmcp_common.http_service import run
+from pmcp_common.logs import configure_logging
+from pmcp_persona.app import build_app
+from pmcp_persona.settings import PersonaSettings
+
+
+def main() -> None:
+    settings_help = "\n".join(
+        f"  PMCP_{name.upper()} ({field.default}): {field.description}"
+        for name, field in PersonaSettings.model_fields.items()
+    )
+    argparse.ArgumentParser(
+        prog="python -m pmcp_persona",
+        description="Serves personas and their interaction state to the other services, from PostgreSQL.",
+        epilog=f"Configured by environment variables:\n{settings_help}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    settings = PersonaSettings()
+    configure_logging("persona", settings.log_level)
+    run(build_app(settings), host=settings.persona_host, port=settings.persona_port)
+
+
+if __name__ == "__main__":
+    main()

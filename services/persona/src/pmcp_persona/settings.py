@@ -1,0 +1,34 @@
+"""What an operator can set: read once, in `__main__`, from `PMCP_*` variables, and never changed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PersonaSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PMCP_", frozen=True, extra="ignore")
+
+    persona_host: str = Field(default="127.0.0.1", description="address to listen on; only the other services call it")
+    persona_port: int = Field(default=8001, ge=0, le=65535, description="TCP port; 0: any free one")
+    postgres_dsn: SecretStr = Field(
+        default=SecretStr("postgresql://postgres@127.0.0.1:5442/pmcp"),
+        description="where the schema `persona` lives; secret, because it may carry a password",
+    )
+    persona_pool_size: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description="connections; a statement takes under a millisecond: a few serve hundreds of replies/s",
+    )
+    persona_statement_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        le=60,
+        description="seconds a statement, or the wait for a free connection, may take: a player is waiting",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="least level written to standard error; DEBUG may show what players wrote"
+    )
