@@ -6,11 +6,9 @@ Rule: it ends only what it started, by id, and reads CPU and memory of a process
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,16 +91,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def signals_ignored_by_children() -> Iterator[None]:
-    """Children started inside do not get the terminal's Ctrl-C: the run ends them itself, in order."""
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 @dataclass(slots=True)
 class Child:
     name: str
@@ -137,15 +125,23 @@ class Family:
         while self._children:
             await self._children.pop().stop()
 
-    async def start(self, name: str, *command: str) -> Child:
-        with signals_ignored_by_children(), (self._logs / f"{name}.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+    async def start(self, name: str, *command: str, output: int | None = None) -> Child:
+        """`output` may be `subprocess.PIPE`; otherwise everything goes to the log."""
+        # A session of their own: the terminal's Ctrl-C reaches only the run, which ends them in order.
+        with (self._logs / f"{name}.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdout=output or log, stderr=log, start_new_session=True
+            )
         child = Child(name, process)
         self._children.append(child)
         return child
 
-    async def start_python(self, name: str, module: str, *arguments: str) -> Child:
-        return await self.start(name, sys.executable, "-m", module, *arguments)
+    async def start_python(self, name: str, module: str, *arguments: str, output: int | None = None) -> Child:
+        return await self.start(name, sys.executable, "-m", module, *arguments, output=output)
+
+    async def end(self, child: Child) -> None:
+        self._children.remove(child)
+        await child.stop()
 
     def log_of(self, child: Child) -> Path:
         return self._logs / f"{child.name}.log"

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import orjson
@@ -34,7 +34,7 @@ Receive = Callable[[], Awaitable[Message]]
 class Publisher:
     """Gathers deltas of all streams; publishes at once when idle, else every 5 ms."""
 
-    def __init__(self, redis: "Redis[bytes]") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._texts: dict[str, str] = {}
         self._ends: list[str] = []
@@ -79,7 +79,7 @@ async def stream_reply(client: aiohttp.ClientSession, url: str, job: dict[str, A
 
 
 async def run_worker(options: argparse.Namespace) -> None:
-    redis: Redis[bytes] = Redis.from_url(options.redis_url)
+    redis: Redis = Redis.from_url(options.redis_url)
     tasks: set[asyncio.Task[None]] = set()
     url = f"{options.model_url}/api/chat"
     connector = aiohttp.TCPConnector(limit=0)
@@ -87,8 +87,7 @@ async def run_worker(options: argparse.Namespace) -> None:
         publisher = Publisher(redis)
         tasks.add(asyncio.create_task(publisher.run()))
         while True:
-            taken = await redis.blpop([JOBS], timeout=0)
-            assert taken is not None
+            taken = await cast(Awaitable[list[bytes]], redis.blpop([JOBS], timeout=0))
             task = asyncio.create_task(stream_reply(client, url, orjson.loads(taken[1]), publisher))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
@@ -141,7 +140,7 @@ def position(seq: int) -> dict[str, int]:
 class Gateway:
     """A raw ASGI application and its one subscriber."""
 
-    def __init__(self, redis: "Redis[bytes]") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._streams: dict[str, LiveStream] = {}
 
@@ -170,7 +169,8 @@ class Gateway:
         stream_id, text = str(uuid.uuid4()), request["params"]["message"]
         live = LiveStream(send, request["id"], stream_id, time.monotonic())
         self._streams[stream_id] = live
-        await self._redis.rpush(JOBS, orjson.dumps({"stream_id": stream_id, "message": text}))
+        job = orjson.dumps({"stream_id": stream_id, "message": text})
+        await cast(Awaitable[int], self._redis.rpush(JOBS, job))
         await live.begin(text)
 
     async def _batch(self, texts: dict[str, str], ends: list[str]) -> None:
@@ -183,7 +183,7 @@ class Gateway:
 
 
 async def run_gateway(options: argparse.Namespace) -> None:
-    redis: Redis[bytes] = Redis.from_url(options.redis_url)
+    redis: Redis = Redis.from_url(options.redis_url)
     gateway = Gateway(redis)
     config = uvicorn.Config(
         gateway,

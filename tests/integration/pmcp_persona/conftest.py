@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.resources.abc import Traversable
 
 import asyncpg
 import httpx
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 
 from pmcp_persona.app import build_app
 from pmcp_persona.settings import PersonaSettings
+from pmcp_persona.store import MIGRATIONS
 
 ARIA = "63465748-61b5-5460-a59e-15a256ef446f"
 KIRA = "db5a7bf6-a9e4-51df-beb2-d67e2737195f"
@@ -42,8 +44,8 @@ class Service:
 
 
 @pytest.fixture
-async def dsn(make_database: Callable[[], Awaitable[str]]) -> str:
-    return await make_database()
+async def dsn(make_database: Callable[[Mapping[str, Traversable]], Awaitable[str]]) -> str:
+    return await make_database({"persona": MIGRATIONS})
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -9,12 +10,12 @@ import pytest
 
 from pmcp_common.contracts.errors import Conflict, DomainError, InvalidParams, PersonaNotFound, Unavailable
 from pmcp_common.postgres import connect_pool, migrate
+from pmcp_persona.interaction import rested
 from pmcp_persona.store import MIGRATIONS, REFUSALS, PersonaStore
 
 
 @pytest.fixture
 async def pool(dsn: str) -> AsyncIterator[asyncpg.Pool]:
-    await migrate(dsn, MIGRATIONS, "persona")
     pool = await connect_pool(dsn, application_name="test", min_size=1, max_size=2)
     yield pool
     await pool.close()
@@ -74,9 +75,12 @@ async def test_a_second_persona_of_the_same_name_is_a_conflict(store: PersonaSto
     assert isinstance(await refusal_of(store, statement), Conflict)
 
 
-async def test_the_first_personas_come_once_however_many_replicas_start(dsn: str, pool: asyncpg.Pool) -> None:
-    assert await migrate(dsn, MIGRATIONS, "persona") == []
-    assert await pool.fetchval("SELECT count(*) FROM persona.personas") == 2
+async def test_the_first_personas_come_once_however_many_replicas_start(postgres_dsn: str) -> None:
+    runs = await asyncio.gather(*(migrate(postgres_dsn, MIGRATIONS, "persona") for _ in range(3)))
+    assert sorted(map(len, runs)) == [0, 0, 2]
+    connection = await asyncpg.connect(postgres_dsn)
+    assert await connection.fetchval("SELECT count(*) FROM persona.personas") == 2
+    await connection.close()
 
 
 async def test_an_unknown_persona_is_not_found(store: PersonaStore) -> None:
@@ -106,3 +110,18 @@ async def test_a_pool_with_no_free_connection_is_unavailable_in_time(pool: async
     async with pool.acquire(), pool.acquire():
         with pytest.raises(Unavailable):
             await store.find("local", "Aria", "p1")
+
+
+async def test_a_writer_that_always_loses_the_race_gives_up_and_stores_nothing(
+    store: PersonaStore, pool: asyncpg.Pool
+) -> None:
+    await pool.execute(
+        "CREATE FUNCTION persona.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER refuse BEFORE INSERT ON persona.interaction_states"
+        " FOR EACH ROW EXECUTE FUNCTION persona.refuse()"
+    )
+    with pytest.raises(Unavailable):
+        await store.apply_interaction(
+            "local", "Aria", "p1", "i1", lambda found: rested(found.persona, found.persona.created_at)
+        )
+    assert await pool.fetchval("SELECT count(*) FROM persona.interaction_states") == 0

@@ -8,6 +8,7 @@ import aiohttp
 import orjson
 import pytest
 import uvloop
+
 from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import DEFAULT_CHAT_MODEL, Behaviour, Kind, Script
 

@@ -14,4 +14,4 @@ def test_help_names_every_variable(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert "PMCP_PERSONA_PORT (8001)" in shown
-    assert "PMCP_POSTGRES_DSN" in shown
+    assert "PMCP_POSTGRES_DSN (postgresql://postgres@127.0.0.1:5442/pmcp)" in shown

@@ -1,1 +1,24 @@
-"""(being written)"""
+"""The typed client of Persona MCP: connect, call, stream. Imports `pmcp_common.contracts` and nothing else of ours.
+
+async with connect("ws://127.0.0.1:8000/mcp", player_id="ann") as client:
+    await client.call("persona.switch", {"persona_id": "Aria"})
+    stream = await client.stream("persona.chat_stream", {"message": "Hello!"})
+    async for text in stream:
+        ...
+    stream.terminal["sha256"]
+"""
+
+from pmcp_client.connection import Client, connect
+from pmcp_client.failures import CallFailed, ClientError, ConnectionLost, StreamBroken, StreamFailed
+from pmcp_client.stream import ReplyStream
+
+__all__ = [
+    "CallFailed",
+    "Client",
+    "ClientError",
+    "ConnectionLost",
+    "ReplyStream",
+    "StreamBroken",
+    "StreamFailed",
+    "connect",
+]

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 from pydantic import BaseModel
+from yarl import URL
 
 from pmcp_common import problems
 from pmcp_common.contracts.errors import NOT_FOUND, InternalError, Unavailable
@@ -90,7 +91,13 @@ class Peer:
         data: Any = orjson.dumps(body.model_dump(mode="json")) if body is not None else None
         try:
             async with self._session.request(
-                method, self._base + path, data=data, params=query, headers=headers, timeout=self._timeout
+                method,
+                # As it is: a reference may be ".." and would otherwise be resolved to another route.
+                URL(self._base + path, encoded=True),
+                data=data,
+                params=query,
+                headers=headers,
+                timeout=self._timeout,
             ) as response:
                 return response.status, await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:

@@ -40,7 +40,7 @@ def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 20
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=1),
         retry_on_error=[RedisConnectionError],
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 def connect_blocking(url: str) -> BytesRedis:
@@ -48,7 +48,7 @@ def connect_blocking(url: str) -> BytesRedis:
     pool: ConnectionPool = ConnectionPool.from_url(
         url, socket_timeout=None, socket_connect_timeout=3.0, socket_keepalive=True, health_check_interval=0
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 @contextmanager

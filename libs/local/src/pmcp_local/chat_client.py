@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import pmcp_client
-import websockets.exceptions
+from websockets.exceptions import InvalidHandshake, InvalidURI
+
+from pmcp_client import CallFailed, Client, ClientError, ConnectionLost, connect
 
 
 class ChatFailure(Exception):
@@ -40,10 +41,9 @@ class ReplyEnd:
 
 
 class ChatClient:
-    def __init__(self, client: Any, url: str, player: str) -> None:
+    def __init__(self, client: Client, url: str) -> None:
         self._client = client
         self._url = url
-        self._player = player
         self.last_end = ReplyEnd(False, "")
 
     async def switch(self, persona: str) -> Answerer:
@@ -67,18 +67,14 @@ class ChatClient:
     async def speak(self, message: str) -> AsyncIterator[str]:
         """The reply's text as it comes; `last_end` is set after it."""
         with self._explained():
-            stream = await self._client.stream("persona.chat_stream", self._mine({"message": message}))
+            stream = await self._client.stream("persona.chat_stream", {"message": message})
             async for chunk in stream:
                 yield str(chunk)
             self.last_end = _read_end(stream.terminal)
 
     async def _call(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         with self._explained():
-            answer = await self._client.call(method, self._mine(params))
-        return answer if isinstance(answer, dict) else {}
-
-    def _mine(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return {**params, "player_id": self._player}
+            return await self._client.call(method, params)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -86,13 +82,10 @@ class ChatClient:
             yield
 
 
-def _read_end(terminal: Any) -> ReplyEnd:
-    fields = terminal if isinstance(terminal, dict) else {}
-    state = str(fields.get("state", "done"))
-    if state == "failed":
-        raise ChatFailure("The reply failed before its end; try again.")
-    degraded = bool(fields.get("degraded")) or fields.get("response_type") == "fallback"
-    return ReplyEnd(degraded, str(fields.get("finish_reason") or state))
+def _read_end(terminal: Mapping[str, Any] | None) -> ReplyEnd:
+    fields = terminal or {}
+    degraded = fields.get("degraded") is True or fields.get("response_type") == "fallback"
+    return ReplyEnd(degraded, str(fields.get("finish_reason") or ""))
 
 
 @contextmanager
@@ -100,26 +93,30 @@ def explained(url: str) -> Iterator[None]:
     """Connection troubles and coded errors as sentences."""
     try:
         yield
-    except pmcp_client.RemoteError as error:
-        raise ChatFailure(f"{error.message}.".replace("..", ".")) from error
-    except (websockets.exceptions.InvalidURI, ValueError) as error:
+    except CallFailed as error:
+        raise ChatFailure(f"{error.message.rstrip('.')}.") from error
+    except ConnectionLost as error:
+        raise ChatFailure(f"The gateway at {url} closed the connection.", final=True) from error
+    except ClientError as error:
+        raise ChatFailure(f"The reply was damaged on its way: {error}.") from error
+    except InvalidHandshake as error:
+        raise ChatFailure(f"Whatever answers at {url} is not a gateway of ours.", final=True) from error
+    except (InvalidURI, ValueError) as error:
         raise ChatFailure(
             f"{url} is not an address of a gateway; it should look like ws://127.0.0.1:8000/mcp.", final=True
         ) from error
-    except websockets.exceptions.InvalidHandshake as error:
-        raise ChatFailure(f"Whatever answers at {url} is not a gateway of ours.", final=True) from error
-    except (websockets.exceptions.ConnectionClosed, pmcp_client.ConnectionLost) as error:
-        raise ChatFailure(f"The gateway at {url} closed the connection.", final=True) from error
-    except (TimeoutError, OSError) as error:
+    except TimeoutError as error:
+        raise ChatFailure(f"The gateway at {url} does not answer in time.", final=True) from error
+    except OSError as error:
         raise ChatFailure(f"No gateway answers at {url}; start one with `make up` or `pmcp up`.", final=True) from error
 
 
 @asynccontextmanager
 async def open_chat(url: str, player: str) -> AsyncIterator[ChatClient]:
-    opening = pmcp_client.connect(url)
+    opening = connect(url, player_id=player)
     with explained(url):
         client = await opening.__aenter__()
     try:
-        yield ChatClient(client, url, player)
+        yield ChatClient(client, url)
     finally:
         await opening.__aexit__(None, None, None)

@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from pmcp_local import arguments, console, settings_report
 from pmcp_local.chat_client import ChatFailure
 from pmcp_local.data_directory import hold
 from pmcp_local.demo import run_chat
-from pmcp_local.model_choice import choose_model
+from pmcp_local.model_choice import ModelChoice, choose_model
 from pmcp_local.part import Part, StackError
 from pmcp_local.ports import find_free
 from pmcp_local.settings import LocalSettings, default_ports, inherited_environment, read_settings
@@ -104,9 +105,8 @@ def _stack_settings(options: argparse.Namespace) -> LocalSettings:
 
 
 async def _run_stack(settings: LocalSettings, options: argparse.Namespace, body: Body) -> int:
-    with hold(settings.data_dir, settings.min_free_bytes) as directory:
-        choice = await choose_model(settings)
-        stack = compose(
+    def compose_all(directory: Path, choice: ModelChoice) -> Stack:
+        return compose(
             settings,
             directory,
             choice,
@@ -114,6 +114,18 @@ async def _run_stack(settings: LocalSettings, options: argparse.Namespace, body:
             gateways=options.gateways,
             workers=options.workers,
         )
+
+    return await run_supervised(settings, compose_all, body)
+
+
+async def run_supervised(
+    settings: LocalSettings, compose_parts: Callable[[Path, ModelChoice], Stack], body: Body
+) -> int:
+    """Hold the data directory, start the parts, run the body; nothing is left afterwards. INTERRUPTED when a
+    signal ended it."""
+    with hold(settings.data_dir, settings.min_free_bytes) as directory:
+        choice = await choose_model(settings)
+        stack = compose_parts(directory, choice)
         console.say(f"Starting {len(stack.parts)} parts; data and logs are in {_short(str(directory))}.")
         console.say(choice.sentence())
         supervisor = Supervisor(stack.parts, directory / "logs", _limits(settings), _report())

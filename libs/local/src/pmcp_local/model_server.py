@@ -17,6 +17,7 @@ import xllamacpp
 # llama.cpp keeps prompts it may meet again in memory, 8 GiB of them unless told otherwise.
 _PROMPT_CACHE_MIB = 256
 _WARNINGS = 2
+_MAX_TOKENS = 1024
 
 
 def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -27,6 +28,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--slots", type=int, default=4, help="replies written at once")
     parser.add_argument("--slot-tokens", type=int, default=4096, help="context of each slot, in tokens")
+    parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args(arguments)
 
 
@@ -38,6 +40,10 @@ def serving_parameters(options: argparse.Namespace) -> xllamacpp.CommonParams:
     parameters.port = options.port
     parameters.n_parallel = options.slots
     parameters.n_ctx = options.slots * options.slot_tokens
+    parameters.cpuparams.n_threads = options.threads
+    parameters.cpuparams_batch.n_threads = options.threads
+    # A request that names no limit would go on until its slot is full.
+    parameters.n_predict = _MAX_TOKENS
     parameters.cache_prompt = True
     parameters.cache_ram_mib = _PROMPT_CACHE_MIB
     parameters.verbosity = _WARNINGS

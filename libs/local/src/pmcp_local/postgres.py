@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-from pmcp_common.postgres import MigrationFailed, ensure_database
 
+from pmcp_common.postgres import MigrationFailed, ensure_database
 from pmcp_local import part_log
 from pmcp_local.part import NotReady, Part, Reason, StackError
 from pmcp_local.process import Launch, run_to_end

@@ -74,6 +74,9 @@ class LocalSettings(BaseSettings):
     model_slot_tokens: int = setting(
         4096, "tokens", "context of each slot of the embedded model; it was trained with 8192", ge=512, le=8192
     )
+    model_threads: int | None = setting(
+        None, "threads", "of the embedded model; unset: one less than there are cores", ge=1, le=256
+    )
     worker_max_jobs: int | None = setting(
         None, "jobs", "at once in a worker; unset: the slots of the embedded model, else its own", ge=1
     )

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pmcp_local import services
-from pmcp_local.model import model_part
+from pmcp_local import model, services
 from pmcp_local.model_choice import ModelChoice
 from pmcp_local.part import Part
 from pmcp_local.ports import count_up
@@ -42,7 +41,7 @@ def compose(
     workers: int = 1,
 ) -> Stack:
     """`directory` is the data directory, absolute and held by us; `inherited` our own environment."""
-    below = _servers(settings, directory, choice, inherited)
+    below = embedded_servers(settings, directory, choice, inherited)
     environment = {**inherited, **service_environment(settings, choice)}
     needs = [part.name for part in below]
     rows = [
@@ -77,15 +76,10 @@ def _servers(settings: LocalSettings, directory: Path, choice: ModelChoice, inhe
         valkey_part(directory / "valkey", settings.valkey_port, inherited, environment_name("valkey_port")),
     ]
     if choice.embedded:
-        parts.append(
-            model_part(
-                settings.model_port,
-                settings.model_slots,
-                settings.model_slot_tokens,
-                inherited,
-                environment_name("model_port"),
-            )
+        command = model.server_command(
+            settings.model_port, settings.model_slots, settings.model_slot_tokens, settings.model_threads
         )
+        parts.append(model.model_part(settings.model_port, command, inherited, environment_name("model_port")))
     return parts
 
 

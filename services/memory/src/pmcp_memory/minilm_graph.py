@@ -1,8 +1,11 @@
-"""Builds the ONNX graph of all-MiniLM-L6-v2 (BERT: 6 layers, 12 heads, 384 wide) from its published float32 weights.
+"""Builds the ONNX graph of all-MiniLM-L6-v2 (BERT: 6 layers, 12 heads, 384 wide) from its published
+float32 weights.
 
-Weights become int8: one scale per output column of a matrix, one per row of the word table. Activations are quantised
-at run time (`DynamicQuantizeMatMul`), attention and layer norms stay float32. The graph ends in unit vectors, so the
-caller does no arithmetic. Needs `onnx`; runs once per machine, `embedding_minilm` keeps the result.
+Weights become int8: one scale per output column of a matrix, one per row of the word table. Activations are
+quantised at run time (`DynamicQuantizeMatMul`), one range for the whole input: so one text a run, or
+neighbours in a batch would change its vector. Attention, layer norms and the matrices whose input has
+wide outliers stay float32. The graph ends in unit vectors. Needs `onnx`; runs once per machine,
+`embedding_minilm` keeps the result.
 """
 
 from __future__ import annotations
@@ -25,6 +28,13 @@ _EPSILON = 1e-12
 _OPSET, _CONTRIB_OPSET, _IR_VERSION = 17, 1, 9
 _CONTRIB = "com.microsoft"
 
+# 7 bits: processors without VNNI add two u8*s8 products in 16 bits and would saturate with 8.
+_MATRIX_LEVELS = 63
+_TABLE_LEVELS = 127
+# After GELU the first layers have outliers that eat the common range: float there costs 0.2 ms and brings the
+# worst cosine of short texts from 0.973 to 0.982.
+_FLOAT_OUTER_LAYERS = 3
+
 Float32 = npt.NDArray[np.float32]
 
 
@@ -43,12 +53,12 @@ def read_safetensors(path: Path) -> dict[str, Float32]:
 
 
 def build_graph(weights: Mapping[str, Float32]) -> bytes:
-    """Inputs `input_ids` int64 [batch, tokens] and `mask` int32 [batch, tokens] (1: a token, 0: padding, on the right
-    only); output `vectors` float32 [batch, 384] of length 1."""
+    """Inputs `input_ids` int64 [batch, tokens] and `mask` int32 [batch, tokens] (1: a token, 0: padding,
+    on the right only); output `vectors` float32 [batch, 384] of length 1."""
     graph = _Graph()
     hidden = _add_embeddings(graph, weights)
     for layer in range(LAYERS):
-        hidden = _add_layer(graph, weights, f"encoder.layer.{layer}.", hidden)
+        hidden = _add_layer(graph, weights, layer, hidden)
     _add_pooling(graph, hidden)
     axes = ["batch", "tokens"]
     model = helper.make_model(
@@ -90,8 +100,9 @@ class _Graph:
         return self.add(kind, *inputs, domain=domain, **attributes)[0]
 
     def linear(self, name: str, source: str, weight: Float32, bias: Float32) -> str:
-        """source × weightᵀ + bias, with the weight in int8. PyTorch stores [out, in]; ONNX wants [in, out]."""
-        scale, quantised = _quantise(weight)
+        """Times the transposed int8 weight, plus bias. PyTorch stores [out, in]; ONNX wants [in,
+        out]."""
+        scale, quantised = _quantise(weight, _MATRIX_LEVELS)
         return self.one(
             "DynamicQuantizeMatMul",
             source,
@@ -102,20 +113,21 @@ class _Graph:
             domain=_CONTRIB,
         )
 
+    def exact_linear(self, name: str, source: str, weight: Float32, bias: Float32) -> str:
+        product = self.one("MatMul", source, self.constant(f"{name}.weight", weight.T))
+        return self.one("Add", product, self.constant(f"{name}.bias", bias))
 
-def _quantise(rows: Float32) -> tuple[Float32, npt.NDArray[np.int8]]:
-    """Symmetric, one scale per row. 7 bits of range: processors without VNNI add two u8*s8 products in 16 bits and
-    would saturate with 8."""
-    scale = np.maximum(np.abs(rows).max(axis=1) / 63.0, np.float32(1e-12)).astype(np.float32)
+
+def _quantise(rows: Float32, levels: int) -> tuple[Float32, npt.NDArray[np.int8]]:
+    """Symmetric, one scale per row."""
+    scale = np.maximum(np.abs(rows).max(axis=1) / levels, 1e-12).astype(np.float32)
     return scale, np.rint(rows / scale[:, None]).astype(np.int8)
 
 
 def _add_embeddings(graph: _Graph, weights: Mapping[str, Float32]) -> str:
-    scale, words = _quantise(weights["embeddings.word_embeddings.weight"])
+    scale, words = _quantise(weights["embeddings.word_embeddings.weight"], _TABLE_LEVELS)
     # A single sentence: every token has type 0, so that row folds into the positions.
-    places = (
-        weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
-    )
+    places = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
     ids = "input_ids"
     rows = graph.one("Cast", graph.one("Gather", graph.constant("words", words), ids), to=TensorProto.FLOAT)
     row_scales = graph.one("Gather", graph.constant("words.scale", scale[:, None]), ids)
@@ -133,7 +145,9 @@ def _add_embeddings(graph: _Graph, weights: Mapping[str, Float32]) -> str:
     )
 
 
-def _add_layer(graph: _Graph, weights: Mapping[str, Float32], prefix: str, hidden: str) -> str:
+def _add_layer(graph: _Graph, weights: Mapping[str, Float32], layer: int, hidden: str) -> str:
+    prefix = f"encoder.layer.{layer}."
+
     def pair(name: str) -> tuple[Float32, Float32]:
         return weights[f"{prefix}{name}.weight"], weights[f"{prefix}{name}.bias"]
 
@@ -146,20 +160,17 @@ def _add_layer(graph: _Graph, weights: Mapping[str, Float32], prefix: str, hidde
         np.concatenate([bias for _, bias in projections]),
     )
     query, key, value = graph.add("Split", joined, outputs=3, axis=-1)
-    attended = graph.one(
-        "MultiHeadAttention", query, key, value, "", "mask", domain=_CONTRIB, num_heads=HEADS
-    )
+    attended = graph.one("MultiHeadAttention", query, key, value, "", "mask", domain=_CONTRIB, num_heads=HEADS)
     attended = graph.linear(f"{prefix}attention", attended, *pair("attention.output.dense"))
     hidden = _add_and_normalise(graph, f"{prefix}attention", attended, hidden, *pair("attention.output.LayerNorm"))
     inner = graph.linear(f"{prefix}inner", hidden, *pair("intermediate.dense"))
     inner = graph.one("Gelu", inner, domain=_CONTRIB)
-    outer = graph.linear(f"{prefix}outer", inner, *pair("output.dense"))
+    narrow = graph.exact_linear if layer < _FLOAT_OUTER_LAYERS else graph.linear
+    outer = narrow(f"{prefix}outer", inner, *pair("output.dense"))
     return _add_and_normalise(graph, f"{prefix}output", outer, hidden, *pair("output.LayerNorm"))
 
 
-def _add_and_normalise(
-    graph: _Graph, name: str, source: str, skip: str, gamma: Float32, beta: Float32
-) -> str:
+def _add_and_normalise(graph: _Graph, name: str, source: str, skip: str, gamma: Float32, beta: Float32) -> str:
     return graph.one(
         "SkipLayerNormalization",
         source,

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import argparse
 
+from pydantic import SecretStr
+
 from pmcp_common.http_service import run
 from pmcp_common.logs import configure_logging
 from pmcp_persona.app import build_app
 from pmcp_persona.settings import PersonaSettings
 
 
+def _shown(default: object) -> object:
+    """Defaults are no secrets: only what the environment gives may be one."""
+    return default.get_secret_value() if isinstance(default, SecretStr) else default
+
+
 def main() -> None:
     settings_help = "\n".join(
-        f"  PMCP_{name.upper()} ({field.default}): {field.description}"
+        f"  PMCP_{name.upper()} ({_shown(field.default)}): {field.description}"
         for name, field in PersonaSettings.model_fields.items()
     )
     argparse.ArgumentParser(

@@ -1,7 +1,7 @@
 """Turns, memories and recall, as services exchange them.
 
-Ids are 1..200 characters without NUL (PostgreSQL text cannot hold it); content is bounded in UTF-8 bytes, the unit the
-socket's limit has too. Importance 0..1, emotional valence -1..1, similarity -1..1 (cosine).
+Ids are 1..200 characters without NUL (PostgreSQL text cannot hold it); content is bounded in UTF-8 bytes,
+the unit the socket's limit has too. Importance 0..1, emotional valence -1..1, similarity -1..1 (cosine).
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Role(StrEnum):
 
 
 class Visibility(StrEnum):
-    """Private: this player and persona. Shared: any persona of the tenant asks. Public: anyone of the tenant."""
+    """Private: this player and persona. Shared: any persona of the tenant asks. Public: anyone of the
+    tenant."""
 
     PRIVATE = "private"
     SHARED = "shared"
@@ -118,7 +119,7 @@ class ContextResponse(Contract):
 
     turns: tuple[Turn, ...] = Field(description="the newest `max_turns`, oldest first")
     summary: str | None = Field(description="of what lies before the turns; None: none written yet")
-    memories: tuple[RecalledMemory, ...] = Field(description="most similar first; none whose source is in turns")
+    memories: tuple[RecalledMemory, ...] = Field(description="most similar first; sources not among the turns")
     recall: Literal["ok", "unavailable"]
 
 
@@ -142,8 +143,8 @@ class RecallResponse(Contract):
 
 
 class MemoryStats(Contract):
-    """Over what one player may recall of one persona. An empty store has `total_memories=0` and no other field set:
-    leave those that are None out of an answer to a client."""
+    """Over what one player may recall of one persona. An empty store has `total_memories=0` and no other
+    field set: leave those that are None out of an answer to a client."""
 
     total_memories: int = Field(ge=0)
     avg_importance: Importance | None = None

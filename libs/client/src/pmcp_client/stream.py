@@ -1,0 +1,114 @@
+"""One reply as it arrives: checks that nothing is missing, repeated or altered, and hands out its text.
+
+Below is `connection`, which feeds frames in; above is the caller, who iterates. A merged frame covers the positions
+`first_seq`..`seq`; positions are contiguous from 1 and the end frame takes the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from pmcp_client.failures import ClientError, StreamBroken, StreamFailed, failure_of
+from pmcp_common.contracts.frames import CANCELLED, CHUNK, COMPLETE, ERROR, START
+
+MAX_WAITING_FRAMES = 20_000
+"""More than the longest reply has frames; only a caller that never reads gets here."""
+
+Frame = dict[str, Any]
+
+
+class ReplyStream:
+    """`async for text in stream`, once; then `terminal` is the end frame's `result`.
+
+    Iteration raises StreamFailed when the reply ended with an error, StreamBroken when positions or the hash do not
+    fit, ConnectionLost when the socket closed before the end. A cancelled reply ends normally.
+    """
+
+    def __init__(self, cancel: Callable[[str], Awaitable[Any]], start: Frame) -> None:
+        self.start = start
+        """`result` of the stream_start frame."""
+        self.stream_id: str = start.get("stream_id", "")
+        self.message_id: str = start.get("message_id", "")
+        self.epoch: str = start.get("epoch", "")
+        self.last_seq = 0
+        """Position of the newest frame handed out; `stream.read` continues after it."""
+        self.terminal: Frame | None = None
+        self._cancel = cancel
+        self._frames: asyncio.Queue[Frame | ClientError] = asyncio.Queue()
+        self._digest = hashlib.sha256()
+
+    def feed(self, frame: Frame) -> bool:
+        """Called by the connection with each frame. True: no more will come."""
+        if self._frames.qsize() >= MAX_WAITING_FRAMES:
+            self.break_off(StreamBroken(f"{MAX_WAITING_FRAMES} frames wait unread"))
+            return True
+        self._frames.put_nowait(frame)
+        result = frame.get("result")
+        kind = result.get("event_type") if isinstance(result, dict) else ERROR
+        return kind in (COMPLETE, CANCELLED, ERROR)
+
+    def break_off(self, failure: ClientError) -> None:
+        """Called by the connection when no more frames can come."""
+        self._frames.put_nowait(failure)
+
+    async def cancel(self) -> None:
+        """Ask for an early end; the iteration then ends with what was made so far. Repeating it is harmless."""
+        await self._cancel(self.stream_id)
+
+    async def text(self) -> str:
+        """The whole reply (or what is left of it)."""
+        return "".join([piece async for piece in self])
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while self.terminal is None:
+            frame = await self._frames.get()
+            if isinstance(frame, ClientError):
+                raise frame
+            text = self._take(frame)
+            if text is not None:
+                yield text
+
+    def _take(self, frame: Frame) -> str | None:
+        result = frame.get("result")
+        if not isinstance(result, dict):
+            raise self._failed(frame, {})
+        kind = result.get("event_type")
+        if kind == CHUNK:
+            return self._take_chunk(result)
+        if kind in (COMPLETE, CANCELLED, ERROR):
+            self._take_end(result)
+        if kind == ERROR:
+            raise self._failed(frame, result)
+        if kind not in (START, COMPLETE, CANCELLED):
+            raise StreamBroken(f"unknown event type in stream {self.stream_id}")
+        return None
+
+    def _take_chunk(self, result: Frame) -> str:
+        text = result.get("chunk")
+        if not isinstance(text, str):
+            raise StreamBroken(f"a chunk without text in stream {self.stream_id}")
+        self._advance(result)
+        self._digest.update(text.encode())
+        return text
+
+    def _take_end(self, result: Frame) -> None:
+        self.terminal = result
+        if "seq" not in result:
+            return  # the gateway itself gave up: it has no position to tell
+        self._advance(result)
+        if result.get("sha256") != self._digest.hexdigest():
+            raise StreamBroken(f"the hash of stream {self.stream_id} differs from its text")
+
+    def _advance(self, result: Frame) -> None:
+        last = result.get("seq")
+        first = result.get("first_seq", last)
+        if not isinstance(last, int) or first != self.last_seq + 1 or last < first:
+            raise StreamBroken(f"position {self.last_seq + 1} expected in stream {self.stream_id}, got {first}..{last}")
+        self.last_seq = last
+
+    def _failed(self, frame: Frame, result: Frame) -> StreamFailed:
+        self.terminal = result
+        return StreamFailed(failure_of(frame.get("error")), result)

@@ -1,0 +1,191 @@
+"""docs/protocol.md, written from the contracts: `python -m pmcp_common.contracts.document docs/protocol.md`.
+
+Every table here is drawn from the same objects the code runs on, so the page cannot say anything else.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pmcp_common.contracts import closing, errors, frames, methods
+from pmcp_common.contracts.jobs import TERMINAL_STATES, TRANSITIONS, Accepted, Delta, End, JobState
+
+INTRODUCTION = """\
+# The wire protocol
+
+<!-- Written by `make docs` from libs/common/src/pmcp_common/contracts. Do not edit: a test compares. -->
+
+JSON-RPC 2.0 over one WebSocket: `ws://host:8000/mcp`, text frames, one JSON object each.
+(The MCP of this path is this project's own dialect, older than the Model Context Protocol and not it.)
+
+- Success carries `result` and no `error`; failure carries `error` and no `result`. The only frame with both is the
+  end frame of a failed stream.
+- `id` is a string or a number and comes back as it was sent. A request without `id` is a notification: it is carried
+  out and not answered. `params` may be missing or null. A missing `jsonrpc` is taken as "2.0".
+- Batches are refused whole with one -32600: send one request per frame.
+- Requests on one socket run at the same time: a stream blocks nothing. At most 16 may be in flight on one socket;
+  one more gets -32005. An id that is in flight may not be used again.
+- Limits: a frame 256 KiB, a message 32 KiB of UTF-8.
+- Unknown parameters are ignored. `persona_id` accepts an id or a name, in any case.
+- The *player* of a message is `player_id` (or `sender`); without it, the session itself. History, private memories and
+  a persona's energy, time and fatigue belong to (persona, player).
+"""
+
+STREAMS = """\
+## Streams
+
+`persona.chat_stream` is answered by frames that repeat the request's id: `stream_start`, any number of `stream_chunk`,
+and exactly one of `stream_complete`, `stream_cancelled`, `stream_error`.
+
+- `seq` counts the events of a stream from 1 without gaps, across workers; `stream_start` has 0. Delivery is at least
+  once: drop a frame whose `seq` you have. `sha256` of the end frame is over the UTF-8 of all chunks together.
+- Chunks that wait for a slow socket are joined: such a frame has `first_seq` and stands for `first_seq`…`seq`.
+- `epoch` names the life of the stored data. A position of another epoch means nothing.
+- `attempt` is 1 unless a worker died.
+- A closed socket does not end a reply: `stream.read` gives the rest, through any gateway, for 10 minutes after the end.
+- A canned line says that it is one: `response_type: "fallback"`, `degraded: true`, `model: ""`.
+- `persisted: false`: the turn is not yet in the database. `memory: "unavailable"`: the reply was made without recall.
+- `data.timings` of the end frame, in milliseconds: `pickup_ms` from acceptance to a worker, `context_ms` for persona
+  and memory, `first_token_ms` from acceptance to the first token stored.
+"""
+
+STATES = """\
+## The life of a reply
+
+Terminal states absorb: nothing leaves them. `lease_lost` is the death (or the silence) of a worker.
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, *_methods(), STREAMS, *_frames(), *_errors(), *_closing(), STATES, _diagram()]
+    return "\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def _methods() -> Iterator[str]:
+    yield "## Methods\n"
+    yield _table(("method", "what it does"), ((f"`{m.name}`", m.summary) for m in methods.METHODS.values()))
+    for method in methods.METHODS.values():
+        yield f"### {method.name}\n\n{method.summary}\n"
+        yield "Parameters:\n" if method.params.model_fields else "No parameters.\n"
+        if method.params.model_fields:
+            yield _fields(method.params)
+        if method.result is None:
+            yield "Result: frames, see [Streams](#streams).\n"
+        else:
+            yield "Result:\n"
+            yield _fields(method.result)
+
+
+def _fields(model: type[BaseModel]) -> str:
+    schema = model.model_json_schema(by_alias=False)
+    definitions = schema.get("$defs", {})
+    required = set(schema.get("required", ()))
+    rows = []
+    for name, field in schema["properties"].items():
+        default = "required" if name in required else f"default {_value(field.get('default'))}"
+        rows.append((f"`{name}`", _type(field, definitions), default, field.get("description", "")))
+    if issubclass(model, methods.Result):
+        return _table(("field", "type", "meaning"), ((name, kind, text) for name, kind, _, text in rows))
+    return _table(("parameter", "type", "", "meaning"), rows)
+
+
+def _type(field: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "$ref" in field:
+        name = field["$ref"].rsplit("/", 1)[1]
+        inside = definitions[name].get("properties", {})
+        return "{" + ", ".join(inside) + "}" if inside else name
+    if "anyOf" in field:
+        return " or ".join(_type(option, definitions) for option in field["anyOf"])
+    if "const" in field:
+        return f'"{field["const"]}"'
+    if "enum" in field:
+        return " \\| ".join(f'"{value}"' for value in field["enum"])
+    if field.get("type") == "array":
+        return f"list of {_type(field.get('items', {}), definitions)}"
+    return str(field.get("type", "any")) + _bounds(field)
+
+
+def _bounds(field: dict[str, Any]) -> str:
+    low, high = field.get("minimum"), field.get("maximum")
+    if low is not None and high is not None:
+        return f" {low}..{high}"
+    return f" ≥ {low}" if low is not None else ""
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else f"`{value}`"
+
+
+def _frames() -> Iterator[str]:
+    """Each frame drawn by the functions that draw the real ones."""
+    accepted = Accepted("s", "m", "e", "p", "Aria")
+    end = End("s", 3, 1, "done", "stop", "", "", "m", "u", "p", "Aria")
+    samples = [
+        frames.start_result(accepted, "", 500, ""),
+        frames.chunk_result(Delta("s", 1, 1, ""), "e", "", 1, 0),
+        *(frames.end_result(_in_state(end, state), "e", "") for state in frames.END_TYPES),
+    ]
+    yield _table(
+        ("`event_type`", "fields of `result`", "fields of `result.data`"),
+        (
+            (
+                f"`{sample['event_type']}`",
+                ", ".join(name for name in sample if name not in ("data", "event_type")),
+                ", ".join(sample.get("data", {})) or "none",
+            )
+            for sample in samples
+        ),
+    )
+    yield (
+        "A `stream_error` frame carries an `error` object beside `result`. "
+        "Bad parameters give one with code -32602 and no `stream_start`.\n"
+    )
+
+
+def _in_state(end: End, state: str) -> End:
+    return End(**{name: getattr(end, name) for name in End.__dataclass_fields__} | {"state": state})
+
+
+def _errors() -> Iterator[str]:
+    yield "## Errors\n"
+    yield (
+        "`error.data` has `method`, `retryable`, `detail` and, where it helps, more fields "
+        "(`retry_after` in seconds, `persona_id`, `stream_id`).\n"
+    )
+    yield _table(
+        ("code", "name", "meaning", "retry may help"),
+        ((str(row.code), row.name, row.meaning, "yes" if row.retryable else "no") for row in errors.TABLE),
+    )
+
+
+def _closing() -> Iterator[str]:
+    yield "## Close codes\n"
+    yield _table(("code", "reason", "come back"), ((str(c.code), c.reason, c.reconnect) for c in closing.TABLE))
+
+
+def _diagram() -> str:
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {JobState.QUEUED.value}"]
+    lines += [f"    {old.value} --> {new.value}: {event.value}" for (old, event), new in TRANSITIONS.items()]
+    lines += [f"    {state.value} --> [*]" for state in JobState if state in TERMINAL_STATES]
+    return "\n".join([*lines, "```"])
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    heads = tuple(heads)
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    Path(sys.argv[1]).write_text(render())
+
+
+if __name__ == "__main__":
+    main()

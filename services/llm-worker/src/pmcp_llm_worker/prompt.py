@@ -1,0 +1,157 @@
+"""What the model is told, within a token budget (pure).
+
+Order, from stable to volatile, so that a model server's prefix cache is of use: persona, summary, recent turns; and
+only in the last user turn what changes with each reply: memories, time and mood, the message. Nothing before the
+last message differs between two replies of a conversation, except that a turn is added at its end.
+
+Rule: the persona and the message are never dropped. Oldest turns go first, then the least similar memories; a
+message that does not fit even then is cut and says so.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pmcp_common.contracts.memories import RecalledMemory, Role, Turn
+from pmcp_common.contracts.personas import InteractionState, Persona
+from pmcp_llm_worker.model import Message, Prompt
+
+MAX_TURNS = 20
+CUT_MARK = " […]"
+TOKENS_PER_MESSAGE = 8
+"""Role marks of the usual chat templates."""
+LETTERS_PER_TOKEN = 3
+RESERVE_TOKENS = 16
+_LETTERS = (string.ascii_letters + " ").encode()
+LOW_ENERGY = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PromptParts:
+    persona: Persona
+    state: InteractionState | None
+    summary: str | None
+    turns: Sequence[Turn]
+    """Oldest first."""
+    memories: Sequence[RecalledMemory]
+    """Most similar first."""
+    message: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    prompt: Prompt
+    tokens: int
+    """Estimated."""
+    dropped_turns: int
+    dropped_memories: int
+    message_cut: bool
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of `text`, rather too many than too few: three letters or spaces to a token, and one for every other
+    byte of UTF-8 (digits, punctuation, other scripts), as byte-level tokenizers do at worst."""
+    data = text.encode()
+    other = len(data.translate(None, _LETTERS))
+    return other + -(-(len(data) - other) // LETTERS_PER_TOKEN)
+
+
+def persona_text(persona: Persona) -> str:
+    """The same bytes for the same version of a persona."""
+    parts = [
+        f"You are {persona.name}.",
+        persona.description,
+        persona.background,
+        persona.speaking_style,
+    ]
+    return " ".join(part.strip() for part in parts if part.strip())
+
+
+def assemble(parts: PromptParts, budget_tokens: int) -> Assembled:
+    """The prompt, at most `budget_tokens` by the estimate unless the persona alone is more."""
+    system = _system(parts)
+    turns = list(parts.turns[-MAX_TURNS:]) if MAX_TURNS else []
+    memories = list(parts.memories)
+    message = parts.message
+    fixed = _cost(system) + RESERVE_TOKENS
+
+    def total() -> int:
+        return fixed + sum(map(_cost, _dialogue(parts, turns, memories, message)))
+
+    excess = total() - budget_tokens
+    while excess > 0 and turns:
+        del turns[0]
+        excess = total() - budget_tokens
+    while excess > 0 and memories:
+        memories.pop()
+        excess = total() - budget_tokens
+    if excess > 0:
+        message = cut_text(message, estimate_tokens(message) - excess)
+    dialogue = _dialogue(parts, turns, memories, message)
+    return Assembled(
+        prompt=Prompt((system, *dialogue)),
+        tokens=fixed + sum(map(_cost, dialogue)),
+        dropped_turns=len(parts.turns) - len(turns),
+        dropped_memories=len(parts.memories) - len(memories),
+        message_cut=message != parts.message,
+    )
+
+
+def cut_text(text: str, tokens: int) -> str:
+    """The longest beginning of `text` that fits with the mark of the cut; the mark alone when nothing does."""
+    room = tokens - estimate_tokens(CUT_MARK)
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if estimate_tokens(text[:middle]) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low] + CUT_MARK
+
+
+def _system(parts: PromptParts) -> Message:
+    text = persona_text(parts.persona)
+    if parts.summary:
+        text += f"\n\nWhat happened before: {parts.summary.strip()}"
+    return Message("system", text)
+
+
+def _dialogue(
+    parts: PromptParts, turns: Sequence[Turn], memories: Sequence[RecalledMemory], message: str
+) -> list[Message]:
+    """Roles alternate, as some chat templates demand: what a player said without an answer joins the next message."""
+    dialogue: list[Message] = []
+    for turn in turns:
+        if dialogue or turn.role is Role.USER:
+            _add(dialogue, turn.role.value, turn.content)
+    _add(dialogue, Role.USER.value, _last_turn(parts, memories, message))
+    return dialogue
+
+
+def _add(dialogue: list[Message], role: str, content: str) -> None:
+    if dialogue and dialogue[-1].role == role:
+        content = f"{dialogue.pop().content}\n\n{content}"
+    dialogue.append(Message(role, content))
+
+
+def _last_turn(parts: PromptParts, memories: Sequence[RecalledMemory], message: str) -> str:
+    note = [f"{parts.persona.name} remembers: {memory.content.strip()}" for memory in memories]
+    note.append(_moment(parts))
+    return f"({' '.join(note)})\n\n{message}"
+
+
+def _moment(parts: PromptParts) -> str:
+    """Where and in which mood: plain sentences, because small models copy lists."""
+    text = f"It is {parts.now:%A, %H:%M}."
+    if parts.state is not None and parts.state.social_energy < LOW_ENERGY:
+        text += f" {parts.persona.name} is tired."
+    return text
+
+
+def _cost(message: Message) -> int:
+    return estimate_tokens(message.content) + TOKENS_PER_MESSAGE

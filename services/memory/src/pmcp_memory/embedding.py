@@ -1,0 +1,47 @@
+"""Embedding as a port: texts become unit vectors, or a coded error. Never an empty result instead of a
+failure.
+
+Adapters: `embedding_minilm` (in this process), `embedding_ollama` (a model server). `embedding_cache`
+goes before either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Protocol
+
+from pmcp_common.contracts.errors import MemoryFailed
+
+DIMENSION = 384
+"""Of every vector in the store: the column's type says so too."""
+
+Vector = Sequence[float]
+"""`DIMENSION` float32 values of Euclidean length 1."""
+
+
+class EmbeddingFailed(MemoryFailed):
+    """No vector could be made; the same call may succeed later."""
+
+
+class Urgency(IntEnum):
+    """A query has a player waiting; a store has a job that can wait."""
+
+    QUERY = 0
+    STORE = 1
+
+
+class Embedder(Protocol):
+    @property
+    def name(self) -> str:
+        """Model and build: vectors of different names must not be compared."""
+        ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    async def embed(self, texts: Sequence[str], urgency: Urgency = Urgency.STORE) -> list[Vector]:
+        """One vector a text, in order. All or nothing: raises EmbeddingFailed."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,389 @@
+"""The promises of `JobQueue` and `StreamBus`, run against the in-memory twin and against Redis with arq's queue."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pmcp_common.bus_redis import RedisStreamBus
+from pmcp_common.contracts import keys
+from pmcp_common.contracts.errors import IdempotencyConflict, NoActivePersona, StreamNotFound, TooManyRequests
+from pmcp_common.contracts.jobs import (
+    MAX_ATTEMPTS,
+    AppendResult,
+    Claim,
+    ClaimRefusal,
+    Delta,
+    End,
+    JobState,
+    Submission,
+)
+from pmcp_common.queue_arq import ArqJobQueue, QueueLimits
+from pmcp_common.redis_link import connect
+from pmcp_common.testing.broker_memory import MemoryBroker
+
+WAIT_SECONDS = 5.0
+
+
+class SteppedClock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class Broker:
+    """What both brokers offer, and how a test makes a lease end and takes the next job."""
+
+    queue: Any
+    bus: Any
+    set_persona: Callable[[str, str], Awaitable[None]]
+    expire_lease: Callable[[str], Awaitable[None]]
+    next_ticket: Callable[[], Awaitable[tuple[str, str]]]
+    """Job id and ticket of the next announced job; raises TimeoutError at once when none waits."""
+    remembered: Callable[[], Awaitable[int]]
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+    if request.param == "memory":
+        yield _memory()
+        return
+    url = request.getfixturevalue("valkey_url")
+    redis = connect(url)
+    bus = RedisStreamBus(redis, url)
+    queue = ArqJobQueue(redis, bus, QueueLimits(max_queue=5, max_conversation=3))
+
+    async def set_persona(session_id: str, persona_id: str) -> None:
+        await redis.hset(  # type: ignore[misc]
+            keys.session("local", session_id), mapping={"persona_id": persona_id, "persona_name": "Aria"}
+        )
+
+    async def expire_lease(job_id: str) -> None:
+        await redis.zadd(keys.RUNNING, {f"local/{job_id}": 1})
+
+    async def next_ticket() -> tuple[str, str]:
+        ticket = await redis.lpop(keys.wake(keys.REPLY_QUEUE))  # type: ignore[misc]
+        if ticket is None:
+            raise TimeoutError
+        text = ticket.decode()
+        return text.split(":")[0], text
+
+    async def remembered() -> int:
+        return int(await redis.zcard(keys.REMEMBER_QUEUE))
+
+    yield Broker(queue, bus, set_persona, expire_lease, next_ticket, remembered)
+    await redis.aclose()
+
+
+def _memory() -> Broker:
+    clock = SteppedClock()
+    twin = MemoryBroker(clock, max_queue=5, max_conversation=3)
+
+    async def set_persona(session_id: str, persona_id: str) -> None:
+        twin.set_persona("local", session_id, persona_id, "Aria")
+
+    async def expire_lease(job_id: str) -> None:
+        clock.seconds += 11.0
+
+    async def next_ticket() -> tuple[str, str]:
+        async with asyncio.timeout(0.01):
+            _, job_id, ticket = await twin.take_ticket()
+        return job_id, ticket
+
+    async def remembered() -> int:
+        return len(twin.remembered)
+
+    return Broker(twin, twin, set_persona, expire_lease, next_ticket, remembered)
+
+
+def submission(**fields: Any) -> Submission:
+    job_id = str(uuid.uuid4())
+    defaults: dict[str, Any] = {
+        "tenant": "local",
+        "principal": "local",
+        "job_id": job_id,
+        "message_id": f"m-{job_id}",
+        "user_message_id": f"u-{job_id}",
+        "session_id": "session-1",
+        "player_id": "player-1",
+        "message": "Hello",
+        "token_budget": 100,
+        "streaming": True,
+        "gateway_id": "gateway-1",
+        "request_id": "request-1",
+        "accepted_at_ms": 0,
+        "persona_id": "aria",
+        "persona_name": "Aria",
+    }
+    return Submission(**(defaults | fields))
+
+
+async def claimed(broker: Broker, job: Submission) -> Claim:
+    await broker.queue.submit(job)
+    claim = await broker.queue.claim(job.tenant, job.job_id)
+    assert isinstance(claim, Claim)
+    return claim
+
+
+def delta(claim: Claim, seq: int, text: str) -> Delta:
+    return Delta(claim.submission.job_id, seq, claim.attempt, text)
+
+
+def end(claim: Claim, seq: int, text: str, state: JobState = JobState.DONE) -> End:
+    return End(
+        stream_id=claim.submission.job_id,
+        seq=seq,
+        attempt=claim.attempt,
+        state=state.value,
+        finish_reason="stop",
+        text=text,
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        message_id=claim.submission.message_id,
+        user_message_id=claim.submission.user_message_id,
+        persona_id=claim.persona_id,
+        persona_name="Aria",
+    )
+
+
+async def read(broker: Broker, job: Submission, after: int = 0, principal: str = "local") -> Any:
+    return await broker.bus.read("local", principal, job.job_id, after)
+
+
+async def test_a_submitted_job_is_announced_and_can_be_claimed_with_its_ticket(broker: Broker) -> None:
+    job = submission()
+    accepted = await broker.queue.submit(job)
+    job_id, ticket = await broker.next_ticket()
+    claim = await broker.queue.claim("local", job_id, ticket)
+    assert (accepted.stream_id, accepted.persona_id, accepted.duplicate) == (job.job_id, "aria", False)
+    assert isinstance(claim, Claim)
+    assert (claim.submission, claim.attempt, claim.last_seq, claim.cancelled) == (job, 1, 0, False)
+
+
+async def test_the_session_names_the_persona_when_the_message_does_not(broker: Broker) -> None:
+    await broker.set_persona("session-1", "kira")
+    accepted = await broker.queue.submit(submission(persona_id=None, persona_name=None))
+    assert accepted.persona_id == "kira"
+
+
+async def test_without_a_persona_nothing_is_stored(broker: Broker) -> None:
+    job = submission(persona_id=None, session_id="unknown")
+    with pytest.raises(NoActivePersona):
+        await broker.queue.submit(job)
+    with pytest.raises(StreamNotFound):
+        await read(broker, job)
+    with pytest.raises(TimeoutError):
+        await broker.next_ticket()
+
+
+async def test_one_job_has_one_claim(broker: Broker) -> None:
+    claim = await claimed(broker, submission())
+    assert await broker.queue.claim("local", claim.submission.job_id) == ClaimRefusal.HELD
+
+
+async def test_an_unknown_job_is_gone(broker: Broker) -> None:
+    assert await broker.queue.claim("local", "nothing") == ClaimRefusal.GONE
+
+
+async def test_events_are_read_after_any_position(broker: Broker) -> None:
+    claim = await claimed(broker, job := submission())
+    for seq, text in enumerate(["Well ", "met", "!"], start=1):
+        assert await broker.bus.append([(claim, delta(claim, seq, text))]) == [AppendResult.OK]
+    assert await broker.queue.finish(claim, end(claim, 4, "Well met!"), remember=True)
+    page = await read(broker, job, after=1)
+    assert [event.seq for event in page.events] == [2, 3, 4]
+    assert (page.state, page.head_seq, page.events[-1].text) == (JobState.DONE, 4, "Well met!")
+    assert await broker.remembered() == 1
+
+
+async def test_one_append_serves_many_streams_and_judges_each_alone(broker: Broker) -> None:
+    first = await claimed(broker, submission(player_id="a"))
+    second = await claimed(broker, submission(player_id="b"))
+    stale = replace(second, fence=second.fence - 1)
+    batch = [(first, delta(first, 1, "x")), (stale, delta(stale, 1, "y")), (second, delta(second, 2, "z"))]
+    assert await broker.bus.append(batch) == [AppendResult.OK, AppendResult.FENCED, AppendResult.GAP]
+    assert await broker.bus.append([(first, delta(first, 1, "x"))]) == [AppendResult.DUP]
+
+
+async def test_the_owning_gateway_hears_events_live_and_others_do_not(broker: Broker) -> None:
+    claim = await claimed(broker, submission())
+    async with (
+        asyncio.timeout(WAIT_SECONDS),
+        aclosing(broker.bus.subscribe("gateway-1")) as ours,
+        aclosing(broker.bus.subscribe("gateway-2")) as theirs,
+    ):
+        assert await anext(ours) == []
+        assert await anext(theirs) == []
+        foreign = asyncio.ensure_future(anext(theirs))
+        await broker.bus.append([(claim, delta(claim, 1, "Hi"))])
+        await broker.queue.finish(claim, end(claim, 2, "Hi"), remember=False)
+        heard = [*await anext(ours), *await anext(ours)]
+        assert [event.seq for event in heard] == [1, 2]
+        assert not foreign.done()
+        foreign.cancel()
+        await asyncio.gather(foreign, return_exceptions=True)
+
+
+async def test_a_worker_whose_lease_ended_can_write_no_more(broker: Broker) -> None:
+    paused = await claimed(broker, job := submission())
+    await broker.bus.append([(paused, delta(paused, 1, "Once "))])
+    await broker.expire_lease(job.job_id)
+    assert (await broker.queue.reap()).requeued == 1
+    successor = await broker.queue.claim("local", job.job_id)
+    assert isinstance(successor, Claim)
+    assert (successor.attempt, successor.last_seq) == (2, 1)
+    assert await broker.bus.append([(paused, delta(paused, 2, "twice"))]) == [AppendResult.FENCED]
+    assert await broker.queue.renew(paused) == AppendResult.FENCED
+    assert not await broker.queue.finish(paused, end(paused, 2, "Once "), remember=True)
+    assert await broker.bus.append([(successor, delta(successor, 2, "upon"))]) == [AppendResult.OK]
+
+
+async def test_the_first_workers_ticket_is_refused_after_a_requeue(broker: Broker) -> None:
+    await claimed(broker, job := submission())
+    _, old_ticket = await broker.next_ticket()
+    await broker.expire_lease(job.job_id)
+    await broker.queue.reap()
+    _, new_ticket = await broker.next_ticket()
+    assert await broker.queue.claim("local", job.job_id, old_ticket) == ClaimRefusal.HELD
+    assert isinstance(await broker.queue.claim("local", job.job_id, new_ticket), Claim)
+
+
+async def test_a_living_lease_is_not_reaped(broker: Broker) -> None:
+    await claimed(broker, submission())
+    reaped = await broker.queue.reap()
+    assert (reaped.requeued, reaped.failed) == (0, 0)
+
+
+async def test_a_job_that_loses_every_worker_fails_with_what_was_shown(broker: Broker) -> None:
+    claim = await claimed(broker, job := submission())
+    await broker.bus.append([(claim, delta(claim, 1, "Alas"))])
+    for _ in range(MAX_ATTEMPTS - 1):
+        await broker.expire_lease(job.job_id)
+        await broker.queue.reap()
+        assert isinstance(await broker.queue.claim("local", job.job_id), Claim)
+    await broker.expire_lease(job.job_id)
+    assert (await broker.queue.reap()).failed == 1
+    last = (await read(broker, job)).events[-1]
+    assert (last.state, last.finish_reason, last.text, last.seq) == ("failed", "worker_lost", "Alas", 2)
+
+
+async def test_a_stream_ends_once(broker: Broker) -> None:
+    claim = await claimed(broker, job := submission())
+    assert await broker.queue.finish(claim, end(claim, 1, ""), remember=True)
+    assert not await broker.queue.finish(claim, end(claim, 1, ""), remember=True)
+    assert await broker.bus.append([(claim, delta(claim, 2, "more"))]) == [AppendResult.TERMINAL]
+    assert await broker.queue.renew(claim) == AppendResult.TERMINAL
+    assert await broker.queue.claim("local", job.job_id) == ClaimRefusal.TERMINAL
+    assert len((await read(broker, job)).events) == 1
+    assert await broker.remembered() == 1
+
+
+async def test_turns_of_one_conversation_run_in_order(broker: Broker) -> None:
+    jobs = [submission() for _ in range(3)]
+    for job in jobs:
+        await broker.queue.submit(job)
+    order = []
+    for _ in jobs:
+        job_id, ticket = await broker.next_ticket()
+        with pytest.raises(TimeoutError):
+            await broker.next_ticket()
+        claim = await broker.queue.claim("local", job_id, ticket)
+        order.append(claim.submission.job_id)
+        await broker.queue.finish(claim, end(claim, 1, ""), remember=False)
+    assert order == [job.job_id for job in jobs]
+
+
+async def test_other_conversations_do_not_wait(broker: Broker) -> None:
+    for player in ("a", "b"):
+        await broker.queue.submit(submission(player_id=player))
+    assert {(await broker.next_ticket())[0], (await broker.next_ticket())[0]}.__len__() == 2
+
+
+async def test_cancelling_a_running_reply_reaches_its_worker(broker: Broker) -> None:
+    claim = await claimed(broker, job := submission())
+    assert await broker.queue.cancel("local", "local", job.job_id) == "cancelling"
+    assert await broker.queue.renew(claim) == AppendResult.CANCEL
+    assert await broker.bus.append([(claim, delta(claim, 1, "I"))]) == [AppendResult.CANCEL]
+    await broker.queue.finish(claim, end(claim, 2, "I", JobState.CANCELLED), remember=False)
+    assert await broker.queue.cancel("local", "local", job.job_id) == "cancelled"
+
+
+async def test_cancelling_a_waiting_reply_ends_it_and_lets_the_next_turn_run(broker: Broker) -> None:
+    first, second = submission(), submission()
+    await broker.queue.submit(first)
+    await broker.queue.submit(second)
+    await broker.next_ticket()
+    assert await broker.queue.cancel("local", "local", first.job_id) == "cancelled"
+    assert (await read(broker, first)).events[-1].finish_reason == "cancelled"
+    assert (await broker.next_ticket())[0] == second.job_id
+
+
+async def test_a_foreign_stream_is_as_good_as_unknown(broker: Broker) -> None:
+    await broker.queue.submit(job := submission())
+    with pytest.raises(StreamNotFound):
+        await read(broker, job, principal="someone else")
+    with pytest.raises(StreamNotFound):
+        await broker.queue.cancel("local", "someone else", job.job_id)
+
+
+async def test_an_idempotency_key_makes_one_job(broker: Broker) -> None:
+    first = submission(idempotency_key="k", body_hash="h")
+    again = submission(idempotency_key="k", body_hash="h")
+    await broker.queue.submit(first)
+    accepted = await broker.queue.submit(again)
+    assert (accepted.stream_id, accepted.message_id, accepted.duplicate) == (first.job_id, first.message_id, True)
+    with pytest.raises(IdempotencyConflict):
+        await broker.queue.submit(submission(idempotency_key="k", body_hash="other"))
+
+
+async def test_submitting_the_same_job_again_after_a_lost_answer_changes_nothing(broker: Broker) -> None:
+    job = submission()
+    await broker.queue.submit(job)
+    await broker.queue.submit(job)
+    await broker.next_ticket()
+    with pytest.raises(TimeoutError):
+        await broker.next_ticket()
+
+
+async def test_a_conversation_takes_a_bounded_number_of_waiting_turns(broker: Broker) -> None:
+    for _ in range(3):
+        await broker.queue.submit(submission())
+    with pytest.raises(TooManyRequests) as refusal:
+        await broker.queue.submit(submission())
+    assert refusal.value.data["retry_after"] > 0
+
+
+async def test_the_queue_is_bounded_by_jobs_that_wait_not_by_jobs_that_run(broker: Broker) -> None:
+    players = (f"player-{number}" for number in itertools.count())
+    running = [submission(player_id=next(players)) for _ in range(3)]
+    for job in running:
+        await claimed(broker, job)
+        await broker.next_ticket()
+    for _ in range(5):
+        await broker.queue.submit(submission(player_id=next(players)))
+    with pytest.raises(TooManyRequests):
+        await broker.queue.submit(submission(player_id=next(players)))
+
+
+async def test_cancel_hints_name_the_job(broker: Broker) -> None:
+    claim = await claimed(broker, job := submission())
+    async with asyncio.timeout(WAIT_SECONDS), aclosing(broker.bus.cancellations()) as hints:
+        hint = asyncio.ensure_future(anext(hints))
+        while not hint.done():  # the hint may be sent before the subscription stands; asking again repeats it
+            await broker.queue.cancel("local", "local", job.job_id)
+            await asyncio.wait([hint], timeout=0.05)
+        assert hint.result() == ("local", claim.submission.job_id)

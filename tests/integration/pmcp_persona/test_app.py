@@ -1,0 +1,75 @@
+"""The whole service on a socket, asked through the client the other processes use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+from pydantic import SecretStr
+
+from pmcp_common.contracts.errors import PERSONA_NOT_FOUND, RemoteError
+from pmcp_common.contracts.personas import Interaction
+from pmcp_common.peers_http import HttpPersonaPeer, open_session
+from pmcp_persona.app import build_app
+from pmcp_persona.settings import PersonaSettings
+
+
+@pytest.fixture
+async def address(dsn: str) -> AsyncIterator[str]:
+    app = build_app(PersonaSettings(postgres_dsn=SecretStr(dsn)))
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, http="httptools", log_config=None)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    await server.shutdown()
+
+
+@pytest.fixture
+async def peer(address: str) -> AsyncIterator[HttpPersonaPeer]:
+    async with open_session() as session:
+        yield HttpPersonaPeer(session, address)
+
+
+async def test_a_worker_gets_the_persona_once_and_then_only_its_state(peer: HttpPersonaPeer) -> None:
+    aria = (await peer.get("local", "aria", "p1")).persona
+    first = await peer.turn_context("local", aria.id, "p1", None)
+    assert first.persona == aria
+    again = await peer.turn_context("local", aria.id, "p1", first.version)
+    assert (again.persona, again.version) == (None, first.version)
+
+
+async def test_a_recorded_interaction_is_seen_by_the_next_turn(peer: HttpPersonaPeer) -> None:
+    aria = (await peer.get("local", "Aria", "p1")).persona
+    talk = Interaction(player_id="p1", interaction_id="i1", duration_seconds=300)
+    recorded = await peer.record_interaction("local", aria.id, talk)
+    seen = (await peer.turn_context("local", aria.id, "p1", aria.version)).interaction_state
+    assert recorded.available_time == 300
+    assert 300 <= seen.available_time < 330
+    assert seen.interaction_fatigue == 9
+
+
+async def test_the_list_is_by_name(peer: HttpPersonaPeer) -> None:
+    assert [view.persona.name for view in await peer.list("local", "p1")] == ["Aria", "Kira"]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["nobody", "a/b", "Aria/turn-context", ".", "..", "../..", "%2e%2e", "%", "a?b=c", "a#b", "a+b c", "Ariá", "愛"],
+)
+async def test_whatever_a_player_calls_a_persona_an_unknown_one_is_not_found(
+    peer: HttpPersonaPeer, reference: str
+) -> None:
+    with pytest.raises(RemoteError) as missed:
+        await peer.get("local", reference, "p1")
+    assert missed.value.code == PERSONA_NOT_FOUND.code
+    assert missed.value.message == f"Persona not found: {reference}"
+
+
+async def test_a_tenant_cannot_be_left_by_the_path(peer: HttpPersonaPeer) -> None:
+    with pytest.raises(RemoteError) as missed:
+        await peer.get("other", "../../local/personas/Aria", "p1")
+    assert missed.value.code == PERSONA_NOT_FOUND.code
