@@ -8,6 +8,7 @@ Rule: it judges every reply (own marker, no other, chunks equal to the full text
 
 import argparse
 import asyncio
+import hashlib
 import random
 import re
 import sys
@@ -67,7 +68,7 @@ class Result:
     finished: int = 0  # replies that ended inside the window
     chunks: int = 0
     wrong_markers: int = 0
-    torn: int = 0  # chunks did not add up to the full text
+    torn: int = 0  # chunks did not add up to the full text or its hash
     degraded: int = 0
     stuck: int = 0
     connected: int = 0
@@ -78,8 +79,8 @@ def judge(marker: str, chunks: str, terminal: dict[str, Any], result: Result) ->
     """Counts what is wrong with a finished reply."""
     if MARKER.findall(chunks) != [marker]:
         result.wrong_markers += 1
-    whole = terminal.get("full_response")
-    if whole is not None and whole != chunks:
+    digest = terminal.get("sha256")
+    if terminal.get("full_response") != chunks or digest not in (None, hashlib.sha256(chunks.encode()).hexdigest()):
         result.torn += 1
     data = terminal.get("data") or {}
     if data.get("degraded") or terminal.get("degraded"):

@@ -26,6 +26,20 @@ from redis.asyncio import Redis
 
 JOBS, CHANNEL = "bench:jobs", "bench:deltas"
 BATCH_SECONDS = 0.005
+POSITION = {"epoch": "0a1b2c3d", "attempt": 1}
+FIXED_END = {
+    "state": "done",
+    "finish_reason": "stop",
+    "response_type": "direct",
+    "degraded": False,
+    "persisted": False,
+    "memory": "unavailable",
+    "model": "bench",
+    "provider": "ollama",
+    "continue_score": 0.0,
+    "persona_state": {},
+    "persona_id": "aria",
+}
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
@@ -105,36 +119,32 @@ class LiveStream:
     length: int = 0
     texts: list[str] = field(default_factory=list)
 
-    async def event(self, name: str, copied: dict[str, Any], data: dict[str, Any], extra: dict[str, Any]) -> None:
+    async def event(self, name: str, seq: int, fields: dict[str, Any]) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        result = {"event_type": name, "stream_id": self.stream_id, "timestamp": stamp, "data": data, **copied}
-        frame = {"jsonrpc": "2.0", "id": self.request_id, "result": result | extra}
+        result = {"event_type": name, "stream_id": self.stream_id, "timestamp": stamp, **POSITION, "seq": seq}
+        frame = {"jsonrpc": "2.0", "id": self.request_id, "result": result | fields}
         await self.send({"type": "websocket.send", "text": orjson.dumps(frame).decode()})
 
     async def begin(self, message: str) -> None:
         data = {"persona_id": "aria", "persona_name": "Aria", "message": message, "token_budget": 500}
-        await self.event("stream_start", {"persona_id": "aria"}, data, {})
+        fields = {"message_id": self.stream_id, "durability": "durable", "persona_id": "aria", "data": data}
+        await self.event("stream_start", 0, fields)
 
     async def delta(self, text: str) -> None:
         self.chunks += 1
         self.length += len(text)
         self.texts.append(text)
         data = {"chunk": text, "chunk_number": self.chunks, "total_length": self.length}
-        await self.event("stream_chunk", {"chunk": text}, data, position(self.chunks))
+        await self.event("stream_chunk", self.chunks, {"chunk": text, "data": data})
 
     async def end(self) -> None:
         whole = "".join(self.texts)
         seconds = round(time.monotonic() - self.started, 3)
         copied = {"full_response": whole, "tokens_used": self.chunks, "processing_time": seconds}
-        counts = {"chunk_count": self.chunks, "response_length": len(whole), "persona_name": "Aria"}
-        state = {"state": "done", "finish_reason": "stop", "chars": len(whole), "message_id": self.stream_id}
+        counts = {"chunk_count": self.chunks, "response_length": len(whole), "persona_name": "Aria", "timings": {}}
         digest = hashlib.sha256(whole.encode()).hexdigest()
-        extra = state | {"sha256": digest} | position(self.chunks + 1)
-        await self.event("stream_complete", copied, copied | counts, extra)
-
-
-def position(seq: int) -> dict[str, int]:
-    return {"epoch": 1, "seq": seq, "attempt": 1}
+        own = {"chars": len(whole), "sha256": digest, "message_id": self.stream_id, "data": copied | counts}
+        await self.event("stream_complete", self.chunks + 1, FIXED_END | copied | own)
 
 
 class Gateway:

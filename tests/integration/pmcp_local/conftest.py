@@ -1,115 +1,17 @@
-"""A stack of embedded servers as a process of its own, and a way to see every process it left behind."""
+"""Stacks for one test, and the promise that each leaves no process behind."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import sys
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from pmcp_local.ports import find_free
-from pmcp_local.settings import inherited_environment
-
-WAIT_SECONDS = 5.0
-START_SECONDS = 30.0  # a first start makes a database; the machine may be busy
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> bool:
-    """Whether it came true in time. The process table sends no events: it must be looked at again and again."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        return False
-    return True
-
-
-class StackProcess:
-    """`servers_only` with ports and a data directory of its own; its processes carry a mark in their environment."""
-
-    def __init__(self, data_directory: Path, **settings: str) -> None:
-        self.data_directory = data_directory
-        self.mark = f"PMCP_TEST_MARK={uuid.uuid4().hex}"
-        self.postgres_port, self.valkey_port, self.model_port = find_free(3)
-        name, _, value = self.mark.partition("=")
-        self._environment = {
-            **inherited_environment(),
-            name: value,
-            "PMCP_DATA_DIR": str(data_directory),
-            "PMCP_POSTGRES_PORT": str(self.postgres_port),
-            "PMCP_VALKEY_PORT": str(self.valkey_port),
-            "PMCP_MODEL_PORT": str(self.model_port),
-            # Most tests are about the supervisor: a model somewhere else saves its start.
-            "PMCP_MODEL_API": "openai",
-            "PMCP_MODEL_URL": "http://127.0.0.1:9",
-            **settings,
-        }
-        self.output: list[str] = []
-        self.process: asyncio.subprocess.Process
-
-    async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(Path(__file__).with_name("servers_only.py")),
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-
-    async def start_up(self) -> None:
-        await self.start()
-        await self.read_until("everything is up")
-
-    async def read_until(self, text: str) -> str:
-        """The first line with the text in it."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(START_SECONDS):
-            while line := (await self.process.stdout.readline()).decode():
-                self.output.append(line)
-                if text in line:
-                    return line
-        raise AssertionError(f"{text!r} never came:\n{''.join(self.output)}")
-
-    def interrupt(self, number: int = signal.SIGINT) -> None:
-        self.process.send_signal(number)
-
-    async def ended(self, seconds: float = 10.0) -> int:
-        """Exit code; everything said is in `output` then."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(seconds):
-            self.output.append((await self.process.stdout.read()).decode())
-            return await self.process.wait()
-
-    def said(self) -> str:
-        return "".join(self.output)
-
-    def living(self) -> dict[int, str]:
-        """Every process with our mark that is not a zombie: pid → command line."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                marked = self.mark.encode() in (entry / "environ").read_bytes()
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                if marked and state != "Z":
-                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-        return found
-
-    async def left_nothing(self) -> bool:
-        return await eventually(lambda: not self.living())
+from tests.integration.pmcp_local.stack_process import NewStack, StackProcess
 
 
 @pytest.fixture
-async def new_stack(tmp_path: Path) -> AsyncIterator[Callable[..., StackProcess]]:
+async def new_stack(tmp_path: Path) -> AsyncIterator[NewStack]:
     made: list[StackProcess] = []
 
     def make(name: str = "data", **settings: str) -> StackProcess:
@@ -121,4 +23,5 @@ async def new_stack(tmp_path: Path) -> AsyncIterator[Callable[..., StackProcess]
         if hasattr(stack, "process") and stack.process.returncode is None:
             stack.process.kill()
             await stack.ended()
+    for stack in made:  # after all have ended: two may share a data directory
         assert await stack.left_nothing(), stack.living()

@@ -21,7 +21,7 @@ async def test_postgres_has_pgvector_of_a_version_without_index_corruption(postg
 
 
 async def test_valkey_starts_each_test_empty(valkey_url: str) -> None:
-    client = redis.asyncio.from_url(valkey_url)
+    client = redis.asyncio.Redis.from_url(valkey_url)
     try:
         assert await client.dbsize() == 0
         await client.set("left-over", "1")

@@ -54,8 +54,8 @@ def test_a_right_reply_leaves_no_trace() -> None:
 @pytest.mark.parametrize("text", ["no marker", "[[1-0-2]] w1", "[[1-0-1]] and [[1-9-1]]"])
 def test_a_missing_foreign_or_additional_marker_is_wrong(text: str) -> None:
     result = Result()
-    judge("[[1-0-1]]", text, {}, result)
-    assert result.wrong_markers == 1
+    judge("[[1-0-1]]", text, {"full_response": text}, result)
+    assert (result.wrong_markers, result.torn) == (1, 0)
 
 
 def test_torn_and_degraded_replies_are_counted_and_timings_kept() -> None:
@@ -64,6 +64,13 @@ def test_torn_and_degraded_replies_are_counted_and_timings_kept() -> None:
     judge("[[m]]", "[[m]] w1", terminal, result)
     assert (result.torn, result.degraded) == (1, 1)
     assert result.timings == {"pickup_ms": [2.0]}
+
+
+def test_a_reply_without_its_full_text_or_with_a_foreign_hash_is_torn() -> None:
+    result = Result()
+    judge("[[m]]", "[[m]]", {}, result)
+    judge("[[m]]", "[[m]]", {"full_response": "[[m]]", "sha256": "0" * 64}, result)
+    assert result.torn == 2
 
 
 def test_a_plan_survives_its_own_command_line() -> None:

@@ -56,6 +56,16 @@ async def test_ollama_stream_has_role_stamp_counts_and_the_marker_first(client: 
     assert {"load_duration", "prompt_eval_count", "eval_duration"} <= set(last)
 
 
+async def test_markers_of_older_messages_quoted_behind_the_new_one_are_not_taken_for_it(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with FakeModelServer(Script.of(Behaviour(), Behaviour(Kind.ERROR_LINE), tokens=1)) as server:
+        await ollama_lines(client, server.url, ask("first [[k-1]]"))
+        quoting = ask("second [[k-2]]\nYou remember: first [[k-1]]")
+        await ollama_lines(client, server.url, quoting)  # broken off: not answered, so the retry means it again
+        assert said(await ollama_lines(client, server.url, quoting)) == "[[k-2]]"
+
+
 async def test_openai_stream_ends_with_finish_reason_usage_and_done(client: aiohttp.ClientSession) -> None:
     async with FakeModelServer(Script.of(tokens=3)) as server:
         body = ask(stream_options={"include_usage": True})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -61,10 +62,10 @@ def create_app(
     return app
 
 
-def run(
-    app: FastAPI, *, host: str, port: int, graceful_timeout_seconds: int = 4, **uvicorn_options: Any
-) -> None:
+def run(app: FastAPI, *, host: str, port: int, graceful_timeout_seconds: int = 4, **uvicorn_options: Any) -> None:
     """Serve until SIGTERM or SIGINT. Logging must be configured before: uvicorn's own set-up is off."""
+    # uvicorn raises the signal once more when all is closed: that is then a clean end, not a death by signal.
+    signal.signal(signal.SIGTERM, _leave)
     options: dict[str, Any] = {
         "loop": "uvloop",
         "http": "httptools",
@@ -79,6 +80,10 @@ def run(
         "timeout_keep_alive": 75,
     }
     uvicorn.run(app, host=host, port=port, **{**options, **uvicorn_options})
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 def _add_probes(app: FastAPI, readiness: Mapping[str, ReadinessCheck]) -> None:

@@ -95,20 +95,23 @@ async def _speak_json(connection: asyncpg.Connection) -> None:
 
 async def _speak_vector(connection: asyncpg.Connection) -> None:
     schema = await connection.fetchval(
-        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
-        " WHERE e.extname = 'vector'"
+        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'"
     )
     if schema is None:
-        raise MigrationFailed(
-            "this database has no extension 'vector': run the memory service's migrations first"
-        )
+        raise MigrationFailed("this database has no extension 'vector': run the memory service's migrations first")
     await connection.set_type_codec(
         "vector", schema=schema, format="binary", encoder=encode_vector, decoder=decode_vector
     )
 
 
-def encode_vector(values: Sequence[float]) -> bytes:
-    """pgvector's binary form: dimension (int16), unused (int16), float32 …, all big-endian."""
+def encode_vector(values: Sequence[float] | bytes) -> bytes:
+    """pgvector's binary form: dimension (int16), unused (int16), float32 …, all big-endian.
+
+    Bytes are taken as encoded already: that is how the elements of a `vector[]` argument must come, for asyncpg
+    would read a list of lists as an array of two dimensions.
+    """
+    if isinstance(values, bytes):
+        return values
     return struct.pack(f">HH{len(values)}f", len(values), 0, *values)
 
 
@@ -204,9 +207,7 @@ def _compare(migrations: Sequence[Migration], book: dict[str, str]) -> None:
     ours = {migration.name: migration.checksum for migration in migrations}
     for name, checksum in sorted(book.items()):
         if name in ours and ours[name] != checksum:
-            raise MigrationFailed(
-                f"{name} changed after it was applied: undo the change and write a new migration"
-            )
+            raise MigrationFailed(f"{name} changed after it was applied: undo the change and write a new migration")
         if name not in ours and int(name[:4]) <= len(migrations):
             raise MigrationFailed(f"{name} is applied here, but the file is gone")
 
@@ -260,9 +261,7 @@ async def ensure_database(dsn: str, *, lock_timeout_seconds: float = 60.0) -> bo
     name = unquote(urlsplit(dsn).path.lstrip("/"))
     if not name:
         raise MigrationFailed("the PostgreSQL DSN names no database")
-    async with _locked_connection(
-        dsn, "create-database", lock_timeout_seconds, database="postgres"
-    ) as maintenance:
+    async with _locked_connection(dsn, "create-database", lock_timeout_seconds, database="postgres") as maintenance:
         if await maintenance.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
             return False
         quoted = name.replace('"', '""')

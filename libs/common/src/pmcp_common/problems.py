@@ -16,6 +16,7 @@ from pmcp_common.contracts.errors import BY_CODE, INTERNAL_ERROR, INVALID_PARAMS
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:pmcp:error:"
 _MAX_REPORTED_FAULTS = 10
+_MAX_FIELD_CHARS = 200  # of a field we do not know the name is the caller's
 
 
 def from_error(error: DomainError) -> tuple[int, bytes]:
@@ -56,7 +57,7 @@ def from_faults(faults: Sequence[Mapping[str, Any]]) -> tuple[int, bytes]:
     pydantic's own sentence may quote the value (enums, formats of dates), so only its rule name is passed on.
     """
     places = [
-        {"field": ".".join(str(part) for part in fault["loc"]), "rule": str(fault["type"])}
+        {"field": ".".join(str(part) for part in fault["loc"])[:_MAX_FIELD_CHARS], "rule": str(fault["type"])}
         for fault in faults[:_MAX_REPORTED_FAULTS]
     ]
     detail = "; ".join(f"{place['field']}: {place['rule']}" for place in places)

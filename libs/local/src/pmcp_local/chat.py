@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol, TypeVar
@@ -26,6 +28,9 @@ HELP = """\
 Anything else is said to the persona."""
 FALLBACK_MARK = "[fallback: the model did not answer, so this is a canned line]"
 
+_MEMORY_CHARS = 200
+_LEAVE_SECONDS = 2.0
+
 T = TypeVar("T")
 
 
@@ -40,6 +45,7 @@ class Background:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chat-loop", daemon=True)
+        self._over = threading.Event()
 
     def __enter__(self) -> Background:
         self._thread.start()
@@ -52,13 +58,28 @@ class Background:
             self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result; when interrupted, the work is cancelled first."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """The result. Interrupted, it cancels the work and gives it a moment to leave in order."""
+        self._over.clear()
+        future = asyncio.run_coroutine_threadsafe(self._tracked(work), self._loop)
         try:
             return future.result()
-        except BaseException:
+        except KeyboardInterrupt:
+            _ignore_signals()
             future.cancel()
+            self._over.wait(_LEAVE_SECONDS)
             raise
+
+    async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await work
+        finally:
+            self._over.set()
+
+
+def _ignore_signals() -> None:
+    """We are leaving, in bounded time: a signal in the middle of it would only lose the terminal's state."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Conversation:
@@ -113,8 +134,7 @@ class Conversation:
 
     async def _talk_to(self, persona: str) -> None:
         self._answerer = answerer = await self._client.switch(persona)
-        about = f" ({answerer.description})" if answerer.description else ""
-        say(f"You are talking to {answerer.persona}{about}.")
+        say(f"You are talking to {answerer.persona}. {answerer.description}".rstrip())
         say(f"The words come from {answerer.model} through {answerer.provider}.")
 
     async def _list(self) -> None:
@@ -125,9 +145,13 @@ class Conversation:
     async def _remember(self, query: str) -> None:
         memories = await self._client.search_memories(query)
         for memory in memories:
-            say(f"  - {memory.get('content')}")
+            say(f"  - {_one_line(str(memory.get('content', '')))}")
         if not memories:
             say("  Nothing comes to mind.")
+
+
+def _one_line(text: str) -> str:
+    return textwrap.shorten(text, _MEMORY_CHARS, placeholder=" …")
 
 
 def chat(url: str, persona: str, player: str) -> int:
@@ -149,12 +173,12 @@ def _conversation(background: Background, url: str, player: str) -> Iterator[Con
     try:
         yield Conversation(client)
     finally:
-        with contextlib.suppress(ChatFailure, OSError):
+        with contextlib.suppress(ChatFailure, OSError):  # TimeoutError too: nobody waits for a polite end
             background.run(_bounded_exit(opening.__aexit__))
 
 
 async def _bounded_exit(leave: Callable[[None, None, None], Coroutine[Any, Any, bool | None]]) -> None:
-    async with asyncio.timeout(3.0):
+    async with asyncio.timeout(_LEAVE_SECONDS):
         await leave(None, None, None)
 
 

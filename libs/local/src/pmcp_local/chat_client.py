@@ -5,6 +5,8 @@ Turns what goes wrong into ChatFailure, whose text is a sentence for the person 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from typing import Any
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from pmcp_client import CallFailed, Client, ClientError, ConnectionLost, connect
+
+_CANCEL_SECONDS = 1.0
 
 
 class ChatFailure(Exception):
@@ -68,8 +72,15 @@ class ChatClient:
         """The reply's text as it comes; `last_end` is set after it."""
         with self._explained():
             stream = await self._client.stream("persona.chat_stream", {"message": message})
-            async for chunk in stream:
-                yield str(chunk)
+            try:
+                async for chunk in stream:
+                    yield chunk
+            except asyncio.CancelledError:
+                # The model need not write on for nobody.
+                with contextlib.suppress(ClientError, OSError):
+                    async with asyncio.timeout(_CANCEL_SECONDS):
+                        await stream.cancel()
+                raise
             self.last_end = _read_end(stream.terminal)
 
     async def _call(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:

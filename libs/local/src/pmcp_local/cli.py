@@ -126,10 +126,10 @@ async def run_supervised(
     with hold(settings.data_dir, settings.min_free_bytes) as directory:
         choice = await choose_model(settings)
         stack = compose_parts(directory, choice)
-        console.say(f"Starting {len(stack.parts)} parts; data and logs are in {_short(str(directory))}.")
-        console.say(choice.sentence())
         supervisor = Supervisor(stack.parts, directory / "logs", _limits(settings), _report())
         _on_signals(supervisor.interrupt)
+        console.say(f"Starting {len(stack.parts)} parts; data and logs are in {_short(str(directory))}.")
+        console.say(choice.sentence())
         try:
             return await supervisor.run(lambda: body(stack))
         except asyncio.CancelledError:

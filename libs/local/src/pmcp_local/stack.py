@@ -42,7 +42,7 @@ def compose(
 ) -> Stack:
     """`directory` is the data directory, absolute and held by us; `inherited` our own environment."""
     below = embedded_servers(settings, directory, choice, inherited)
-    environment = {**inherited, **service_environment(settings, choice)}
+    environment = {**inherited, **service_environment(settings, choice, directory)}
     needs = [part.name for part in below]
     rows = [
         service_part(
@@ -62,7 +62,10 @@ def compose(
     return Stack((*below, *rows, *worker_parts, *gateway_parts), urls)
 
 
-def _servers(settings: LocalSettings, directory: Path, choice: ModelChoice, inherited: Mapping[str, str]) -> list[Part]:
+def embedded_servers(
+    settings: LocalSettings, directory: Path, choice: ModelChoice, inherited: Mapping[str, str]
+) -> list[Part]:
+    """PostgreSQL, Valkey and, unless another model server was chosen, the small model."""
     cluster = Cluster(
         binaries=find_binaries(),
         directory=directory / "postgres",
@@ -102,12 +105,12 @@ def _replicas(
     return parts
 
 
-def service_environment(settings: LocalSettings, choice: ModelChoice) -> dict[str, str]:
+def service_environment(settings: LocalSettings, choice: ModelChoice, directory: Path) -> dict[str, str]:
     """What the services are told: where their neighbours are. Every service gets the whole of it."""
     values = {
         "PMCP_TENANT": settings.tenant,
         "PMCP_LOG_LEVEL": settings.log_level,
-        "PMCP_DATA_DIR": str(settings.data_dir),
+        "PMCP_DATA_DIR": str(directory),
         "PMCP_GATEWAY_HOST": settings.gateway_host,
         "PMCP_PERSONA_HOST": LOOPBACK,
         "PMCP_MEMORY_HOST": LOOPBACK,

@@ -44,6 +44,8 @@ class Report:
 
 
 class Supervisor:
+    """Made in the task that runs it: that is the one `interrupt` ends."""
+
     def __init__(self, parts: Sequence[Part], log_directory: Path, limits: Limits, report: Report) -> None:
         self._levels = order_by_need(parts)
         self._logs = log_directory
@@ -52,7 +54,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._run_began: dict[str, int] = {}
         self._watchers: list[asyncio.Task[None]] = []
-        self._main: asyncio.Task[Any] | None = None
+        self._main = asyncio.current_task()
         self._stopping = False
 
     @property
@@ -61,7 +63,6 @@ class Supervisor:
 
     async def run(self, body: Callable[[], Coroutine[Any, Any, int]]) -> int:
         """Start everything, then the body; its exit code. Ends early with StackError when a part is lost."""
-        self._main = asyncio.current_task()
         failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             await self._start(failure)

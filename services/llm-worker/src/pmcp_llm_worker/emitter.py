@@ -211,4 +211,3 @@ class EmitterHub:
             now = self._clock.monotonic()
             for emitter, answer in zip(emitters, answers, strict=False):
                 emitter.answered(answer, now)
-

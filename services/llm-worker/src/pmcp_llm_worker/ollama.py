@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
-from pmcp_common.clock import Clock
 
+from pmcp_common.clock import Clock
 from pmcp_llm_worker.deadline import Deadline
 from pmcp_llm_worker.line_stream import (
     LineReader,

@@ -27,6 +27,7 @@ LETTERS_PER_TOKEN = 3
 RESERVE_TOKENS = 16
 _LETTERS = (string.ascii_letters + " ").encode()
 LOW_ENERGY = 30
+LAST_WORDS_CHARS = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def persona_text(persona: Persona) -> str:
 def assemble(parts: PromptParts, budget_tokens: int) -> Assembled:
     """The prompt, at most `budget_tokens` by the estimate unless the persona alone is more."""
     system = _system(parts)
-    turns = list(parts.turns[-MAX_TURNS:]) if MAX_TURNS else []
+    turns = list(parts.turns[-MAX_TURNS:])
     memories = list(parts.memories)
     message = parts.message
     fixed = _cost(system) + RESERVE_TOKENS
@@ -129,7 +130,7 @@ def _dialogue(
     for turn in turns:
         if dialogue or turn.role is Role.USER:
             _add(dialogue, turn.role.value, turn.content)
-    _add(dialogue, Role.USER.value, _last_turn(parts, memories, message))
+    _add(dialogue, Role.USER.value, _last_turn(parts, turns, memories, message))
     return dialogue
 
 
@@ -139,18 +140,36 @@ def _add(dialogue: list[Message], role: str, content: str) -> None:
     dialogue.append(Message(role, content))
 
 
-def _last_turn(parts: PromptParts, memories: Sequence[RecalledMemory], message: str) -> str:
-    note = [f"{parts.persona.name} remembers: {memory.content.strip()}" for memory in memories]
-    note.append(_moment(parts))
-    return f"({' '.join(note)})\n\n{message}"
+def _last_turn(parts: PromptParts, turns: Sequence[Turn], memories: Sequence[RecalledMemory], message: str) -> str:
+    """The moment, the message, and what the persona has in mind: last, because small models answer what they read
+    last. Plain sentences, because they copy lists."""
+    name = parts.persona.name
+    notes = [f"{name} remembers: {memory.content.strip()}" for memory in memories]
+    notes += [f"{name} remembers: {words}" for words in _last_words(turns)]
+    return "\n\n".join(part for part in (f"({_moment(parts)})", message, "\n".join(notes)) if part)
+
+
+def _last_words(turns: Sequence[Turn]) -> list[str]:
+    """The player's message before this one, once more: a model of 135 M parameters does not look back by itself."""
+    said = [turn.content.strip() for turn in turns if turn.role is Role.USER]
+    if not said:
+        return []
+    words = said[-1] if len(said[-1]) <= LAST_WORDS_CHARS else said[-1][:LAST_WORDS_CHARS] + CUT_MARK
+    kind = "question" if words.endswith("?") else "message"
+    return [f'the last {kind} was "{words}".']
 
 
 def _moment(parts: PromptParts) -> str:
-    """Where and in which mood: plain sentences, because small models copy lists."""
-    text = f"It is {parts.now:%A, %H:%M}."
+    text = f"It is {parts.now:%A} {_part_of_day(parts.now.hour)}."
     if parts.state is not None and parts.state.social_energy < LOW_ENERGY:
         text += f" {parts.persona.name} is tired."
     return text
+
+
+def _part_of_day(hour: int) -> str:
+    if hour < 6 or hour >= 22:
+        return "night"
+    return "morning" if hour < 12 else "afternoon" if hour < 18 else "evening"
 
 
 def _cost(message: Message) -> int:

@@ -1,1 +1,2 @@
-"""(being written)"""
+"""The memory service: conversations, turns, summaries, memories and their recall. Talks to no other
+service."""

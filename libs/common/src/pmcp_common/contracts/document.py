@@ -1,4 +1,4 @@
-"""docs/protocol.md, written from the contracts: `python -m pmcp_common.contracts.document docs/protocol.md`.
+"""docs/protocol.md, written from the contracts (`make docs`).
 
 Every table here is drawn from the same objects the code runs on, so the page cannot say anything else.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -184,7 +183,7 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def main() -> None:
-    Path(sys.argv[1]).write_text(render())
+    sys.stdout.write(render())
 
 
 if __name__ == "__main__":

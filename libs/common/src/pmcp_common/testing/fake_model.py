@@ -1,7 +1,7 @@
 """The scripted fake model server: Ollama's native API and the OpenAI-compatible one over plain HTTP/1.1.
 
 `python -m pmcp_common.testing.fake_model --port 11434 --ttft-ms 50 --gap-ms 20 --tokens 40`, or in a test
-`async with FakeModelServer(Script.of(...)) as server: ... server.url`. It answers with the last `[[marker]]`
+`async with FakeModelServer(Script.of(...)) as server: ... server.url`. It answers with the last new `[[marker]]`
 of the last user message and numbered tokens, misbehaves as told, and records what it saw and how long it took.
 Above it: tests and the bench. Below it: `fake_model_stream` (writing), `fake_model_wire` (formats), the script,
 the record.
@@ -204,8 +204,9 @@ class FakeModelServer:
         behaviour, script = self.script.take(), self.script
         if not script.knows(call.model):
             raise UnknownModel(call.model)
-        answer, dialect = compose_answer(call, behaviour, script), dialect_for(path, call)
-        record = RecordedRequest(0, path, call.model, call.messages, call.body, behaviour.kind, arrived_at, call.marker)
+        marker = call.marker(self.seen.answered)
+        answer, dialect = compose_answer(call, behaviour, script, marker), dialect_for(path, call)
+        record = RecordedRequest(0, path, call.model, call.messages, call.body, behaviour.kind, arrived_at, marker)
         self.seen.begin(record)
         generation = Generation(connection, self._wheel, self.seen, record, dialect, answer, behaviour)
         connection.hold(generation)

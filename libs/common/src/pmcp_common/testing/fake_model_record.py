@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-MAX_TIMINGS = 200_000  # a crowd of 500 sockets makes about 4,000 a minute
+MAX_TIMINGS = 200_000  # also of markers; a crowd of 500 sockets makes about 4,000 a minute
 
 
 @dataclass(slots=True)
@@ -47,6 +47,7 @@ class Recorder:
     record_limit: int
     requests: deque[RecordedRequest] = field(init=False)
     timings: deque[OwnTiming] = field(default_factory=lambda: deque(maxlen=MAX_TIMINGS))
+    answered: dict[str, None] = field(default_factory=dict)  # markers of whole answers, oldest first
     paths: Counter[str] = field(default_factory=Counter)
     open_connections: int = 0
     live_generations: int = 0
@@ -77,6 +78,7 @@ class Recorder:
         self.live_generations -= 1
         if how == "done":
             self.completed += 1
+            self._keep_answered(request.marker)
             self._keep_timing(request)
         elif how == "closed_early":
             self.closed_early += 1
@@ -132,6 +134,12 @@ class Recorder:
 
     def requests_json(self) -> list[dict[str, Any]]:
         return [asdict(request) for request in self.requests]
+
+    def _keep_answered(self, marker: str) -> None:
+        if marker:
+            self.answered[marker] = None
+        if len(self.answered) > MAX_TIMINGS:
+            del self.answered[next(iter(self.answered))]
 
     def _keep_timing(self, request: RecordedRequest) -> None:
         if request.first_token_at is None or request.ended_at is None:

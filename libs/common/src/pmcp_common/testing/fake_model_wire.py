@@ -7,7 +7,7 @@ Rule: what leaves here is the real wire format, field by field; a fault is made 
 import hashlib
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -60,11 +60,15 @@ class ChatCall:
     def prompt_text(self) -> str:
         return "\n".join(text_of(item) for item in self.messages)
 
-    @property
-    def marker(self) -> str:
-        """The last `[[marker]]` of the last user message, or an empty string."""
-        found = MARKER.findall(self.last_user_text)
-        return str(found[-1]) if found else ""
+    def marker(self, answered: Container[str] = ()) -> str:
+        """The last `[[marker]]` of the last user message that was not answered yet, or an empty string.
+
+        Prompts may quote older messages behind the new one (memories): their markers were answered before.
+        When all were, the last one.
+        """
+        found = [str(marker) for marker in MARKER.findall(self.last_user_text)]
+        new = [marker for marker in found if marker not in answered]
+        return (new or found or [""])[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +252,7 @@ def dialect_for(path: str, call: ChatCall) -> Dialect:
     return OpenAIDialect(call) if path.startswith("/v1/") else OllamaDialect(call)
 
 
-def compose_answer(call: ChatCall, behaviour: Behaviour, script: Script) -> Answer:
+def compose_answer(call: ChatCall, behaviour: Behaviour, script: Script, marker: str) -> Answer:
     """What this call shall be answered, cut at its cap."""
     text = behaviour.text
     if behaviour.kind is Kind.OBEY and text is None:
@@ -257,7 +261,7 @@ def compose_answer(call: ChatCall, behaviour: Behaviour, script: Script) -> Answ
     wanted = len(pieces) if pieces is not None else behaviour.tokens or script.tokens
     total = wanted if call.cap is None else min(wanted, call.cap)
     reason = "length" if total < wanted else "stop"
-    return Answer(total, reason, orjson.dumps(call.marker or NO_MARKER_TOKEN), pieces)
+    return Answer(total, reason, orjson.dumps(marker or NO_MARKER_TOKEN), pieces)
 
 
 def split_utf8(line: bytes) -> tuple[bytes, bytes]:

@@ -1,0 +1,108 @@
+"""Composition root of the gateway: Redis, peers, relay, the socket endpoint, probes. Read top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.routing import WebSocketRoute
+
+from pmcp_common.bus_redis import RedisStreamBus
+from pmcp_common.clock import SystemClock
+from pmcp_common.http_service import ReadinessCheck, create_app
+from pmcp_common.peers_http import HttpMemoryPeer, HttpPersonaPeer, open_session
+from pmcp_common.queue_arq import ArqJobQueue
+from pmcp_common.redis_link import BytesRedis, connect
+from pmcp_gateway.connection import SocketEndpoint
+from pmcp_gateway.methods.call import Services
+from pmcp_gateway.methods.persona_names import PersonaNames
+from pmcp_gateway.relay import Relay
+from pmcp_gateway.reports_redis import RedisReports
+from pmcp_gateway.sessions_redis import RedisSessions
+from pmcp_gateway.settings import GatewaySettings
+
+VERSION = "0.1.0"
+SWEEP_SECONDS = 1.0
+
+
+def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastAPI:
+    """`gateway_id` names the process's live channel; a fresh one otherwise."""
+    readiness: dict[str, ReadinessCheck] = {}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        url = settings.redis_url.get_secret_value()
+        redis = connect(url, timeout_seconds=settings.gateway_redis_seconds, max_connections=1000)
+        async with open_session() as http, _closing(redis):
+            personas = HttpPersonaPeer(http, settings.persona_url)
+            memories = HttpMemoryPeer(http, settings.memory_url)
+            services = _services(redis, url, personas, memories, gateway_id or uuid.uuid4().hex)
+            endpoint = SocketEndpoint(services, settings.tenant, settings.socket_limits())
+
+            async def check_redis() -> None:
+                await redis.ping()
+
+            readiness.update(redis=check_redis, persona=personas.ready, memory=memories.ready)
+            app.router.routes.append(WebSocketRoute("/mcp", endpoint))
+            async with _running(services.relay.run(), _sweeping(endpoint)):
+                yield
+
+    app = create_app("Persona MCP gateway", lifespan=lifespan, readiness=readiness)
+
+    @app.get("/")
+    async def health() -> dict[str, str]:
+        return {"status": "healthy", "server": "Persona MCP Server", "version": VERSION}
+
+    return app
+
+
+def _services(
+    redis: BytesRedis, url: str, personas: HttpPersonaPeer, memories: HttpMemoryPeer, gateway_id: str
+) -> Services:
+    clock = SystemClock()
+    bus = RedisStreamBus(redis, url)
+    return Services(
+        gateway_id=gateway_id,
+        queue=ArqJobQueue(redis, bus),
+        bus=bus,
+        relay=Relay(bus, gateway_id, clock),
+        personas=personas,
+        memories=memories,
+        sessions=RedisSessions(redis),
+        reports=RedisReports(redis),
+        names=PersonaNames(personas, clock),
+        clock=clock,
+        new_id=lambda: str(uuid.uuid4()),
+    )
+
+
+@asynccontextmanager
+async def _closing(redis: BytesRedis) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await redis.aclose()
+
+
+@asynccontextmanager
+async def _running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _sweeping(endpoint: SocketEndpoint) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        endpoint.sweep()

@@ -1,0 +1,200 @@
+"""The socket: frames in, tasks that serve them, frames out through the outbox. I/O only; decides nothing.
+
+An ASGI endpoint of its own rather than a framework's, for the cost of a frame. It runs under `server.SocketProtocol`,
+which puts `cut` into the scope: a close that does not wait for the client to read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from pmcp_common.contracts import closing
+from pmcp_common.contracts.closing import CloseCode
+from pmcp_common.contracts.errors import Unavailable
+from pmcp_common.logs import request_id
+from pmcp_gateway import metrics, protocol
+from pmcp_gateway.dispatch import Dispatcher
+from pmcp_gateway.methods.call import Call, Connection, Services
+from pmcp_gateway.origin import is_allowed, origins_of
+from pmcp_gateway.outbox import Outbox, OutboxLimits
+from pmcp_gateway.protocol import ErrorReply, JsonId, Notification, Request
+from pmcp_gateway.session import refusal
+from pmcp_gateway.stores import Session
+from pmcp_gateway.timestamps import timestamp
+
+log = logging.getLogger(__name__)
+
+CUT = "pmcp.cut"
+"""Scope key of a `Callable[[int, str], None]`: close now, with this code and reason."""
+PRINCIPAL = "local"
+"""Every loopback client, until authentication exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLimits:
+    max_sockets: int = 2000
+    max_in_flight: int = 16
+    max_malformed: int = 100
+    """Malformed frames in a row; then the socket is closed with 4002."""
+    outbox: OutboxLimits = field(default_factory=OutboxLimits)
+
+
+class SocketEndpoint:
+    """All sockets of the process."""
+
+    def __init__(self, services: Services, tenant: str, limits: SocketLimits) -> None:
+        self._services = services
+        self._dispatcher = Dispatcher(services)
+        self._tenant = tenant
+        self._limits = limits
+        self._sockets: set[Socket] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        if not is_allowed(origins_of(scope["headers"])):
+            metrics.REFUSED.labels("origin").inc()
+            await _refuse(send, 403, b"This origin may not connect")
+            return
+        if len(self._sockets) >= self._limits.max_sockets:
+            metrics.REFUSED.labels("max_sockets").inc()
+            await _refuse(send, 503, b"Too many connections")
+            return
+        await send({"type": "websocket.accept"})
+        socket = Socket(self._services, self._dispatcher, self._new_session(), self._limits, scope[CUT], send)
+        self._sockets.add(socket)
+        metrics.CONNECTIONS.inc()
+        try:
+            await socket.serve(receive)
+        finally:
+            self._sockets.discard(socket)
+            metrics.CONNECTIONS.dec()
+
+    def _new_session(self) -> Session:
+        return Session(
+            tenant=self._tenant,
+            session_id=uuid.UUID(self._services.new_id()).hex,
+            principal=PRINCIPAL,
+            connected_at=timestamp(self._services.clock.now()),
+        )
+
+    def sweep(self) -> None:
+        """Called every second: cuts off clients that take too long over one frame."""
+        for socket in list(self._sockets):
+            socket.outbox.sweep()
+
+
+class Socket:
+    def __init__(
+        self,
+        services: Services,
+        dispatcher: Dispatcher,
+        session: Session,
+        limits: SocketLimits,
+        cut: Callable[[int, str], None],
+        send: Send,
+    ) -> None:
+        self._services = services
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._cut = cut
+        self._send = send
+        self.outbox = Outbox(self._send_text, lambda: self._close(closing.TOO_SLOW), services.clock, limits.outbox)
+        self._connection = Connection(session, self.outbox)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[JsonId | object, asyncio.Task[None]] = {}
+        self._malformed = 0
+
+    async def serve(self, receive: Receive) -> None:
+        """Until the socket closes; then nothing of it runs on, but the replies it asked for do, in their workers."""
+        writer = asyncio.create_task(self._write(), name="socket-writer")
+        try:
+            await self._store_session()
+            while not self.outbox.closed:
+                message = await receive()
+                if message["type"] != "websocket.receive":
+                    return
+                self._take(message)
+        finally:
+            self.outbox.close()
+            tasks = [writer, *self._tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _store_session(self) -> None:
+        """Redis may be away: the socket stays, and the first request tries again."""
+        with contextlib.suppress(Unavailable):
+            await self._services.sessions.save(self._connection.session)
+            self._connection.stored = True
+
+    async def _send_text(self, text: str) -> None:
+        await self._send({"type": "websocket.send", "text": text})
+
+    async def _write(self) -> None:
+        # The server raises OSError when the client is gone, RuntimeError for a frame after the close.
+        with contextlib.suppress(OSError, RuntimeError):
+            await self.outbox.run()
+
+    def _close(self, code: CloseCode) -> None:
+        self.outbox.close()
+        metrics.CLOSED.labels(str(code.code)).inc()
+        log.info("socket closed by us", extra={"code": code.code, "reason": code.reason})
+        self._cut(code.code, code.reason)
+
+    def _take(self, message: Message) -> None:
+        metrics.FRAMES_IN.inc()
+        text = message.get("text")
+        if text is None:
+            self._close(closing.UNSUPPORTED_DATA)
+            return
+        parsed = protocol.parse(text)
+        if isinstance(parsed, ErrorReply):
+            self._refuse_frame(parsed)
+            return
+        self._malformed = 0
+        self._admit(parsed)
+
+    def _refuse_frame(self, reply: ErrorReply) -> None:
+        metrics.REFUSED.labels(reply.error.row.name).inc()
+        self.outbox.put(protocol.failure(reply.id, reply.error))
+        self._malformed += 1
+        if self._malformed >= self._limits.max_malformed:
+            self._close(closing.BAD_FRAME)
+
+    def _admit(self, parsed: Request | Notification) -> None:
+        number = parsed.id if isinstance(parsed, Request) else None
+        error = refusal(self._in_flight.keys(), number, self._limits.max_in_flight)
+        if error is not None:
+            metrics.REFUSED.labels(error.row.name).inc()
+            if isinstance(parsed, Request):
+                self.outbox.put(protocol.failure(number, error, parsed.method))
+            return
+        call = Call(self._connection, number, parsed.method, uuid.uuid4().hex, isinstance(parsed, Request))
+        task = asyncio.create_task(self._serve(call, parsed.params))
+        key = object() if number is None else number
+        self._in_flight[key] = task
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._forget(key, done))
+
+    def _forget(self, key: JsonId | object, task: asyncio.Task[None]) -> None:
+        del self._in_flight[key]
+        self._tasks.discard(task)
+
+    async def _serve(self, call: Call, params: dict[str, Any]) -> None:
+        request_id.set(call.request_id)
+        await self._dispatcher.run(call, params)
+
+
+async def _refuse(send: Send, status: int, reason: bytes) -> None:
+    """An HTTP answer instead of the handshake."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(reason)).encode())]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": reason})

@@ -1,0 +1,88 @@
+"""Method → what it does. The one place where exceptions become errors on the wire, each logged at most once.
+
+A `DomainError` keeps its code and text; anything else is our fault and says nothing more than "Internal error".
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from pmcp_common.contracts.errors import DomainError, InternalError, MethodNotFound
+from pmcp_common.contracts.methods import METHODS
+from pmcp_gateway import protocol
+from pmcp_gateway.methods import chat, memory, persona, session, stream, system
+from pmcp_gateway.methods.call import Call, Handler, Services, ensure_session
+from pmcp_gateway.methods.reply_frames import early_failure
+from pmcp_gateway.metrics import REQUEST_SECONDS, REQUESTS
+from pmcp_gateway.parameters import validate
+from pmcp_gateway.timestamps import timestamp
+
+log = logging.getLogger(__name__)
+
+HANDLERS: dict[str, Handler] = {
+    "persona.list": persona.list_personas,
+    "persona.switch": persona.switch,
+    "persona.status": persona.status,
+    "persona.chat": chat.chat,
+    "persona.chat_stream": chat.chat_stream,
+    "stream.cancel": stream.cancel,
+    "stream.read": stream.read,
+    "memory.search": memory.search,
+    "system.status": system.status,
+    "system.models": system.models,
+    "session.get_info": session.get_info,
+}
+
+
+class Dispatcher:
+    def __init__(self, services: Services, handlers: dict[str, Handler] | None = None) -> None:
+        self._services = services
+        self._handlers = handlers or HANDLERS
+
+    async def run(self, call: Call, params: dict[str, Any]) -> None:
+        """Carry out and answer; returns when the last frame waits to be sent."""
+        started = time.perf_counter()
+        outcome = "ok"
+        try:
+            result = await self._carry_out(call, params)
+            if call.answered and result is not None:
+                call.connection.outbox.put(protocol.success(call.id, result))
+        except DomainError as error:
+            outcome = error.row.name
+            self._answer_failure(call, error)
+        except Exception:  # boundary: one log line, one coded error
+            log.exception("request failed", extra={"method": call.method})
+            outcome = "internal_error"
+            self._answer_failure(call, InternalError("Internal error"))
+        except BaseException:
+            outcome = "disconnected"
+            raise
+        finally:
+            _record(call.method, outcome, time.perf_counter() - started)
+
+    async def _carry_out(self, call: Call, params: dict[str, Any]) -> dict[str, Any] | None:
+        method = METHODS.get(call.method)
+        if method is None:
+            raise MethodNotFound(call.method)
+        valid = validate(method.params, params)
+        await ensure_session(self._services, call)
+        return await self._handlers[call.method](self._services, call, valid)
+
+    def _answer_failure(self, call: Call, error: DomainError) -> None:
+        if not call.answered:
+            return
+        method = METHODS.get(call.method)
+        if method is not None and method.result is None:
+            now = timestamp(self._services.clock.now())
+            call.connection.outbox.put(early_failure(call, error, self._services.new_id(), now))
+        else:
+            call.connection.outbox.put(protocol.failure(call.id, error, call.method))
+
+
+def _record(method: str, outcome: str, seconds: float) -> None:
+    label = method if method in METHODS else "unknown"
+    REQUESTS.labels(label, outcome).inc()
+    REQUEST_SECONDS.labels(label).observe(seconds)
+    log.info("request", extra={"method": label, "outcome": outcome, "ms": round(seconds * 1000, 1)})

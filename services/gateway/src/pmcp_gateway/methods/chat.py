@@ -1,0 +1,139 @@
+"""persona.chat and persona.chat_stream: admission, one round trip that stores the job, then the relay's events."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+from pmcp_common.contracts.errors import LLM_ERROR, DomainError, ModelFailed, RemoteError
+from pmcp_common.contracts.jobs import Accepted, End, StreamEvent, Submission
+from pmcp_common.contracts.methods import ChatParams, ChatResult
+from pmcp_gateway.methods.call import Call, Services
+from pmcp_gateway.methods.reply_frames import StreamedReply
+from pmcp_gateway.relay import Receiver, Watch
+
+
+async def chat_stream(services: Services, call: Call, params: ChatParams) -> dict[str, Any] | None:
+    """Returns None once the end frame waits to be sent, so that the request counts as in flight until then."""
+    submission = await _submission(services, call, params, streaming=True)
+    if not call.answered:
+        await _submit(services, submission)
+        return None
+    reply = StreamedReply(services, call)
+    watch, accepted = await _submit_watched(services, submission, reply)
+    try:
+        reply.start(accepted, params)
+        watch.start(accepted.epoch, look_now=accepted.duplicate)
+        await reply.outcome
+    finally:
+        watch.stop()
+    return None
+
+
+async def chat(services: Services, call: Call, params: ChatParams) -> dict[str, Any]:
+    submission = await _submission(services, call, params, streaming=False)
+    whole = _WholeReply()
+    watch, accepted = await _submit_watched(services, submission, whole)
+    try:
+        watch.start(accepted.epoch, look_now=accepted.duplicate)
+        end = await whole.end
+    finally:
+        watch.stop()
+    return _result(end)
+
+
+class _WholeReply:
+    """A `relay.Receiver` that waits for the end: it holds the text."""
+
+    def __init__(self) -> None:
+        self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+
+    def take(self, event: StreamEvent) -> None:
+        if isinstance(event, End) and not self.end.done():
+            self.end.set_result(event)
+
+    def give_up(self, error: DomainError) -> None:
+        if not self.end.done():
+            self.end.set_exception(error)
+
+
+async def _submission(services: Services, call: Call, params: ChatParams, *, streaming: bool) -> Submission:
+    player = call.player(params.player_id)
+    persona_id = persona_name = None
+    if params.persona_id is not None:
+        persona_id, persona_name = await services.names.resolve(call.tenant, params.persona_id, player)
+    return Submission(
+        tenant=call.tenant,
+        principal=call.principal,
+        job_id=services.new_id(),
+        message_id=services.new_id(),
+        user_message_id=services.new_id(),
+        session_id=call.session_id,
+        player_id=player,
+        message=params.message,
+        token_budget=params.token_budget,
+        streaming=streaming,
+        gateway_id=services.gateway_id,
+        request_id=call.request_id,
+        accepted_at_ms=int(services.clock.now().timestamp() * 1000),
+        persona_id=persona_id,
+        persona_name=persona_name,
+        idempotency_key=params.idempotency_key,
+        body_hash=_body_hash(params) if params.idempotency_key is not None else "",
+    )
+
+
+def _body_hash(params: ChatParams) -> str:
+    """Of what the client said, not of what it resolves to: a repetition after a switch is still the same message."""
+    body = params.model_dump_json(exclude={"idempotency_key"})
+    return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
+
+
+async def _submit(services: Services, submission: Submission) -> Accepted:
+    async with services.submissions:
+        return await services.queue.submit(submission)
+
+
+async def _submit_watched(services: Services, submission: Submission, receiver: Receiver) -> tuple[Watch, Accepted]:
+    """Watched before it is stored: its first event may come before the answer does."""
+    tenant, principal = submission.tenant, submission.principal
+    watch = services.relay.watch(tenant, principal, submission.job_id, receiver)
+    try:
+        accepted = await _submit(services, submission)
+    except BaseException:
+        watch.stop()
+        raise
+    if accepted.stream_id != submission.job_id:
+        watch.stop()
+        watch = services.relay.watch(tenant, principal, accepted.stream_id, receiver)
+    return watch, accepted
+
+
+def _result(end: End) -> dict[str, Any]:
+    if end.state == "cancelled":
+        raise ModelFailed("The reply was cancelled", reason="cancelled", stream_id=end.stream_id)
+    if end.state != "done":
+        code = end.error_code if end.error_code is not None else LLM_ERROR.code
+        text = end.error_message or "The reply could not be finished"
+        raise RemoteError(code, text, reason=end.finish_reason, stream_id=end.stream_id)
+    return ChatResult(
+        response=end.text,
+        response_type=end.response_type,
+        continue_score=end.continue_score,
+        tokens_used=end.tokens_used,
+        processing_time=end.processing_time,
+        persona_state=end.persona_state,
+        persona_id=end.persona_id,
+        persona_name=end.persona_name,
+        stream_id=end.stream_id,
+        message_id=end.message_id,
+        state=end.state,
+        finish_reason=end.finish_reason,
+        degraded=end.degraded,
+        persisted=end.persisted,
+        memory=end.memory,
+        model=end.model,
+        provider=end.provider,
+        sha256=end.sha256,
+    ).model_dump(mode="json")

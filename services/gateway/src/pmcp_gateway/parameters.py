@@ -1,0 +1,33 @@
+"""Parameters against their contract, pure: a model, or InvalidParams in the words existing clients know.
+
+The text names the field and the rule and never repeats the value, which may be a player's private words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from pmcp_common.contracts.errors import InvalidParams
+from pmcp_common.contracts.methods import Params
+
+_VALUE_ERROR = "Value error, "
+_REQUIRED = "is required"
+
+
+def validate(model: type[Params], params: dict[str, Any]) -> Params:
+    try:
+        return model.model_validate(params)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in fault["loc"]) or "params"
+    reason = fault["msg"].removeprefix(_VALUE_ERROR)
+    if _is_missing(fault["type"], fault.get("input")) or reason == _REQUIRED:
+        raise InvalidParams(f"{field} {_REQUIRED}", field=field)
+    raise InvalidParams(f"{field}: {reason}", field=field)
+
+
+def _is_missing(rule: str, value: object) -> bool:
+    """Absent, null and blank are the same to a person."""
+    return rule == "missing" or value is None or (isinstance(value, str) and not value.strip())

@@ -1,0 +1,224 @@
+"""Events of the broker → the clients of this gateway that wait for them: each once, in order, without gaps.
+
+One subscription for the process. Live events make it fast, the stored stream makes it right: whenever a position is
+skipped, the subscription is new, or a stream has been silent, the stream is read after the last position. Nothing
+here waits for a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pmcp_common.bus import StreamBus
+from pmcp_common.clock import Clock
+from pmcp_common.contracts.errors import DeadlineExceeded, DomainError, StreamPosition, Unavailable
+from pmcp_common.contracts.jobs import End, StreamEvent
+from pmcp_gateway.metrics import CATCH_UPS, STREAMS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLimits:
+    first_look_seconds: float = 1.0
+    """Silence after which a stream is read; doubles while it stays silent: a slow model costs few reads."""
+    longest_look_seconds: float = 5.0
+    concurrent_reads: int = 8
+    tick_seconds: float = 0.25
+    deadline_seconds: float = 330.0
+    """The broker ends a reply after 300 s; a client whose broker is gone is told half a minute later."""
+    resubscribe_seconds: float = 0.5
+
+
+class Receiver(Protocol):
+    """A client's end of a stream. Neither method may wait or raise; exactly one end reaches it."""
+
+    def take(self, event: StreamEvent) -> None: ...
+
+    def give_up(self, error: DomainError) -> None:
+        """No end event will come."""
+        ...
+
+
+class Watch:
+    """One client's position in one stream. Events that come before `start` are kept until then."""
+
+    __slots__ = (
+        "_early", "_relay", "behind", "deadline", "ended", "epoch", "last_seq", "next_look", "patience", "principal",
+        "reading", "receiver", "started", "stream_id", "tenant",
+    )  # fmt: skip
+
+    def __init__(self, relay: Relay, tenant: str, principal: str, stream_id: str, receiver: Receiver) -> None:
+        self._relay = relay
+        self.tenant, self.principal, self.stream_id = tenant, principal, stream_id
+        self.receiver = receiver
+        self.epoch = ""
+        self.last_seq = 0
+        self.started = self.ended = self.reading = self.behind = False
+        self.next_look = self.deadline = self.patience = 0.0
+        self._early: list[StreamEvent] = []
+
+    def start(self, epoch: str, *, look_now: bool = False) -> None:
+        """The job is stored. `look_now`: events may have gone to another gateway."""
+        self.epoch = epoch
+        self.started = True
+        now = self._relay.begin(self)
+        early, self._early = self._early, []
+        for event in early:
+            self.accept(event, now)
+        if look_now and not self.ended:
+            self._relay.look(self)
+
+    def accept(self, event: StreamEvent, now: float) -> None:
+        if not self.started:
+            self._early.append(event)
+            return
+        expected = self.last_seq + 1
+        if event.seq < expected or self.ended:
+            return
+        if event.seq > expected:
+            self.behind = True
+            self._relay.look(self)
+            return
+        self.last_seq = event.seq
+        self._relay.heard(self, now)
+        if isinstance(event, End):
+            self.stop()
+        self.receiver.take(event)
+
+    def fail(self, error: DomainError) -> None:
+        if not self.ended:
+            self.stop()
+            self.receiver.give_up(error)
+
+    def stop(self) -> None:
+        """No more events; the stream itself goes on. Repeating it is harmless."""
+        if not self.ended:
+            self.ended = True
+            self._relay.forget(self)
+
+
+class Relay:
+    def __init__(self, bus: StreamBus, gateway_id: str, clock: Clock, limits: RelayLimits | None = None) -> None:
+        self._bus = bus
+        self._gateway_id = gateway_id
+        self._clock = clock
+        self._limits = limits or RelayLimits()
+        self._watches: dict[str, tuple[Watch, ...]] = {}
+        self._reads: set[asyncio.Task[None]] = set()
+        self._gate = asyncio.Semaphore(self._limits.concurrent_reads)
+
+    def watch(self, tenant: str, principal: str, stream_id: str, receiver: Receiver) -> Watch:
+        """Call before the job is submitted, so that no live event is missed; then `start` or `stop` it."""
+        watch = Watch(self, tenant, principal, stream_id, receiver)
+        self._watches[stream_id] = (*self._watches.get(stream_id, ()), watch)
+        STREAMS.inc()
+        return watch
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(), name="relay-listen")
+                group.create_task(self._tick(), name="relay-tick")
+        finally:
+            for task in self._reads:
+                task.cancel()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for batch in self._bus.subscribe(self._gateway_id):
+                    self._take(batch)
+            except (DomainError, ValueError, KeyError, TypeError) as error:
+                # A message that is no event of ours; the streams themselves are read after the next subscription.
+                log.warning("live channel broken", extra={"error": type(error).__name__})
+            await asyncio.sleep(self._limits.resubscribe_seconds)
+
+    def _take(self, batch: Iterable[StreamEvent]) -> None:
+        if not batch:
+            for watch in self._all():
+                if watch.started:
+                    self.look(watch)
+            return
+        now = self._clock.monotonic()
+        for event in batch:
+            for watch in self._watches.get(event.stream_id, ()):
+                watch.accept(event, now)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.tick_seconds)
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Look at the streams that have been silent; end those whose broker will never end them."""
+        now = self._clock.monotonic()
+        for watch in self._all():
+            if not watch.started:
+                continue
+            if now >= watch.deadline:
+                watch.fail(DeadlineExceeded("Streaming request timed out after 300 seconds"))
+            elif now >= watch.next_look:
+                watch.patience = min(2 * watch.patience, self._limits.longest_look_seconds)
+                watch.next_look = now + watch.patience
+                self.look(watch)
+
+    def _all(self) -> list[Watch]:
+        return [watch for watches in self._watches.values() for watch in watches]
+
+    def begin(self, watch: Watch) -> float:
+        now = self._clock.monotonic()
+        watch.deadline = now + self._limits.deadline_seconds
+        self.heard(watch, now)
+        return now
+
+    def heard(self, watch: Watch, now: float) -> None:
+        watch.patience = self._limits.first_look_seconds
+        watch.next_look = now + watch.patience
+
+    def forget(self, watch: Watch) -> None:
+        rest = tuple(other for other in self._watches.get(watch.stream_id, ()) if other is not watch)
+        if rest:
+            self._watches[watch.stream_id] = rest
+        else:
+            self._watches.pop(watch.stream_id, None)
+        STREAMS.dec()
+
+    def look(self, watch: Watch) -> None:
+        """Read the stream after the last position, once at a time per watch."""
+        if watch.reading:
+            watch.behind = True
+            return
+        watch.reading = True
+        CATCH_UPS.inc()
+        task = asyncio.create_task(self._catch_up(watch), name="relay-read")
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+
+    async def _catch_up(self, watch: Watch) -> None:
+        try:
+            async with self._gate:
+                while not watch.ended and await self._read_once(watch):
+                    pass
+        except Unavailable:
+            pass  # the next look is due within seconds
+        except DomainError as error:
+            watch.fail(error)
+        finally:
+            watch.reading = False
+
+    async def _read_once(self, watch: Watch) -> bool:
+        """True: there is more to read."""
+        watch.behind = False
+        page = await self._bus.read(watch.tenant, watch.principal, watch.stream_id, watch.last_seq)
+        if page.epoch != watch.epoch:
+            raise StreamPosition("The stream's data was lost", reason="epoch_changed", epoch=page.epoch)
+        before, now = watch.last_seq, self._clock.monotonic()
+        for event in page.events:
+            watch.accept(event, now)
+        return watch.last_seq > before and (watch.last_seq < page.head_seq or watch.behind)

@@ -1,0 +1,48 @@
+"""May this session do this now? Pure: one table of what each method needs, one rule of admission."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sized
+from enum import Enum
+from typing import Protocol
+
+from pmcp_common.contracts.errors import DomainError, InvalidRequest, TooManyRequests
+from pmcp_gateway.protocol import JsonId
+
+
+class PersonaNeed(Enum):
+    """What a method needs when the request names no persona."""
+
+    NONE = "none"
+    ACTIVE = "active"
+    """The session's persona, read before the method runs."""
+    IN_BROKER = "in broker"
+    """The session's persona, read by the script that stores the job: no round trip of its own."""
+
+
+PERSONA_NEEDS: dict[str, PersonaNeed] = {
+    "persona.list": PersonaNeed.NONE,
+    "persona.switch": PersonaNeed.NONE,
+    "persona.status": PersonaNeed.ACTIVE,
+    "persona.chat": PersonaNeed.IN_BROKER,
+    "persona.chat_stream": PersonaNeed.IN_BROKER,
+    "stream.cancel": PersonaNeed.NONE,
+    "stream.read": PersonaNeed.NONE,
+    "memory.search": PersonaNeed.ACTIVE,
+    "system.status": PersonaNeed.NONE,
+    "system.models": PersonaNeed.NONE,
+    "session.get_info": PersonaNeed.NONE,
+}
+
+
+class InFlight(Container[JsonId], Sized, Protocol):
+    """Ids of the requests a socket still waits for."""
+
+
+def refusal(in_flight: InFlight, number: JsonId, limit: int) -> DomainError | None:
+    """Why a request may not start now; None: it may. A null id names nothing, so it cannot collide."""
+    if number is not None and number in in_flight:
+        return InvalidRequest("Invalid request: a request with this id is still in flight")
+    if len(in_flight) >= limit:
+        return TooManyRequests(f"At most {limit} requests may be in flight on one socket", limit=limit)
+    return None

@@ -1,0 +1,59 @@
+"""What an operator can set: read once, in `__main__`, from `PMCP_*` variables, and never changed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pmcp_gateway.connection import SocketLimits
+from pmcp_gateway.outbox import OutboxLimits
+
+
+class GatewaySettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PMCP_", frozen=True, extra="ignore")
+
+    gateway_host: str = Field(
+        default="127.0.0.1", description="address to listen on; loopback only, until authentication exists"
+    )
+    gateway_port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0: any free one")
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6390/0"),
+        description="sessions, jobs and streams; secret, because it may carry a password",
+    )
+    gateway_redis_seconds: float = Field(
+        default=1.5,
+        gt=0,
+        le=30,
+        description="seconds a Redis command may take; tried twice, then the client is told to come back",
+    )
+    persona_url: str = Field(default="http://127.0.0.1:8001", description="the persona service")
+    memory_url: str = Field(default="http://127.0.0.1:8002", description="the memory service")
+    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
+        default="local", description="owner of everything this gateway's clients see"
+    )
+    gateway_max_sockets: int = Field(
+        default=2000, ge=1, le=100_000, description="open sockets; further ones are answered with HTTP 503"
+    )
+    gateway_max_in_flight: int = Field(default=16, ge=1, le=1000, description="unanswered requests per socket")
+    gateway_max_malformed: int = Field(
+        default=100, ge=1, le=10_000, description="malformed frames in a row before a socket is closed (4002)"
+    )
+    gateway_outbox_bytes: int = Field(
+        default=1024 * 1024, ge=1024, le=2**28, description="bytes waiting for one slow client; then 4010"
+    )
+    gateway_send_seconds: float = Field(
+        default=10.0, gt=0, le=300, description="seconds one frame may wait for a slow client; then 4010"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="least level written to standard error; DEBUG may show what players wrote"
+    )
+
+    def socket_limits(self) -> SocketLimits:
+        return SocketLimits(
+            max_sockets=self.gateway_max_sockets,
+            max_in_flight=self.gateway_max_in_flight,
+            max_malformed=self.gateway_max_malformed,
+            outbox=OutboxLimits(max_bytes=self.gateway_outbox_bytes, send_seconds=self.gateway_send_seconds),
+        )

@@ -1,0 +1,77 @@
+"""The one retry layer of the reply path: before the first token, at most twice, jittered, within one first-token limit.
+
+After the first piece a failure goes straight up: what was shown is never generated again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from pmcp_common.clock import Clock
+from pmcp_llm_worker.model import (
+    Generation,
+    ModelBroken,
+    ModelClient,
+    ModelError,
+    ModelMissing,
+    ModelStalled,
+    Patience,
+    Prompt,
+    TextSink,
+    Usage,
+)
+
+log = logging.getLogger(__name__)
+
+MAX_RETRIES = 2
+RETRY_SECONDS = (0.1, 0.5)
+"""The pause is drawn from this range and doubles with each retry."""
+
+
+@dataclass(slots=True)
+class RetryingModel:
+    client: ModelClient
+    clock: Clock
+    random: random.Random = field(default_factory=random.Random)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def generate(self, prompt: Prompt, generation: Generation, patience: Patience, sink: TextSink) -> Usage:
+        """As `ModelClient.generate`; an answer without a word counts as broken."""
+        started = self.clock.monotonic()
+        spoke = False
+
+        def watch(piece: str) -> None:
+            nonlocal spoke
+            spoke = spoke or not piece.isspace()
+            sink(piece)
+
+        for retry in range(MAX_RETRIES + 1):
+            left = patience.first_token - (self.clock.monotonic() - started)
+            attempt = replace(patience, first_token=max(0.0, left))
+            try:
+                usage = await self.client.generate(prompt, generation, attempt, watch)
+            except ModelError as error:
+                pause = self._pause(retry)
+                out_of_time = left - pause <= 0 or retry == MAX_RETRIES
+                if spoke or out_of_time or not await self._worth_retrying(error):
+                    raise
+                log.info("model failed before its first token, trying again", extra={"reason": error.reason})
+                await self.sleep(pause)
+            else:
+                if spoke:
+                    return usage
+                if retry == MAX_RETRIES:
+                    break
+        raise ModelBroken("empty")
+
+    def _pause(self, retry: int) -> float:
+        return float(self.random.uniform(*RETRY_SECONDS) * 2**retry)
+
+    async def _worth_retrying(self, error: ModelError) -> bool:
+        if isinstance(error, ModelMissing):
+            return (await self.client.verify()).ok
+        return not isinstance(error, ModelStalled)

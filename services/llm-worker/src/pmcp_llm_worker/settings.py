@@ -1,0 +1,64 @@
+"""What an operator can set: read once, in `__main__`, from `PMCP_*` variables, and never changed."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PMCP_", frozen=True, extra="ignore", protected_namespaces=())
+
+    redis_url: str = Field(default="redis://127.0.0.1:6390/0", description="the message broker")
+    persona_url: str = Field(default="http://127.0.0.1:8001", description="the persona service")
+    memory_url: str = Field(default="http://127.0.0.1:8002", description="the memory service")
+    peer_timeout_seconds: float = Field(
+        default=3.0, gt=0, le=30, description="seconds one call to a service may take: a player is waiting"
+    )
+    tenant: str = Field(default="local", min_length=1, max_length=100, description="whose model state is published")
+
+    worker_host: str = Field(default="127.0.0.1", description="address of health and metrics")
+    worker_port: int = Field(default=8003, ge=0, le=65535, description="TCP port of health and metrics; 0: any")
+    worker_max_jobs: int = Field(
+        default=16,
+        ge=1,
+        le=1000,
+        description="replies written at once; the model server's slots, as more would wait there unseen",
+    )
+    worker_drain_seconds: float = Field(
+        default=3.5, ge=0, le=600, description="seconds running replies get at SIGTERM before others take them over"
+    )
+
+    model_api: Literal["ollama", "openai"] = Field(default="ollama", description="the dialect the model server speaks")
+    model_url: str = Field(default="http://127.0.0.1:11434", description="the model server")
+    model_name: str = Field(default="llama3.1:8b", min_length=1, description="the chat model")
+    model_api_key: SecretStr | None = Field(default=None, description="bearer key of the model server, if it wants one")
+    model_num_ctx: int = Field(
+        default=4096, ge=512, le=1_000_000, description="context window in tokens: prompt and reply together"
+    )
+    model_max_tokens: int = Field(
+        default=300, ge=1, le=8192, description="tokens of a reply at most; the client's own budget may be less"
+    )
+    model_temperature: float = Field(default=0.7, ge=0, le=2, description="spread of the sampling; 0: always the same")
+    model_top_p: float = Field(default=0.9, gt=0, le=1, description="share of the probability that is sampled from")
+    model_repeat_penalty: float = Field(
+        default=1.1, ge=1, le=2, description="1: none; small models fall into loops without it"
+    )
+    model_first_token_seconds: float = Field(
+        default=20.0, gt=0, le=300, description="seconds until the first text, retries included; then a fallback line"
+    )
+    model_idle_seconds: float = Field(default=15.0, gt=0, le=300, description="seconds between two pieces of text")
+    model_total_seconds: float = Field(
+        default=240.0, gt=0, le=280, description="seconds for one answer; jobs as a whole end after 300"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="least level written to standard error; DEBUG may show what players wrote"
+    )
+
+    @model_validator(mode="after")
+    def _reply_fits_window(self) -> Self:
+        if self.model_max_tokens > self.model_num_ctx // 2:
+            raise ValueError("PMCP_MODEL_MAX_TOKENS may be at most half of PMCP_MODEL_NUM_CTX")
+        return self

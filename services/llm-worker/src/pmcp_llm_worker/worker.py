@@ -1,0 +1,245 @@
+"""Composition root of the llm-worker: queues, bus, peers, model, use cases, background tasks, probes.
+
+Two queues in one process: replies, as many as the model server has slots; and the off-path jobs, two at a time, so
+that they never take a reply's place. Nothing here waits for Redis, a service or the model: each may come later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from arq.worker import func
+from fastapi import FastAPI
+
+from pmcp_common import peers_http
+from pmcp_common.bus_redis import RedisStreamBus
+from pmcp_common.clock import Clock, SystemClock
+from pmcp_common.contracts import keys
+from pmcp_common.contracts.errors import DomainError, Unavailable
+from pmcp_common.http_service import ReadinessCheck, create_app
+from pmcp_common.queue import JobQueue
+from pmcp_common.queue_arq import ArqJobQueue
+from pmcp_common.redis_link import BytesRedis, broker_errors, connect
+from pmcp_common.worker_arq import WakingWorker
+from pmcp_llm_worker import line_stream, turn_spool
+from pmcp_llm_worker.chat_turn import ChatTurn, ReplyLimits
+from pmcp_llm_worker.emitter import EmitterHub
+from pmcp_llm_worker.jobs import REMEMBER_TRIES, RememberJob, ReplyJob
+from pmcp_llm_worker.leases import Leases
+from pmcp_llm_worker.model import Generation, ModelClient, Patience
+from pmcp_llm_worker.model_retry import RetryingModel
+from pmcp_llm_worker.model_watch import ModelWatch, RedisModelsBoard
+from pmcp_llm_worker.ollama import OllamaClient
+from pmcp_llm_worker.openai_compat import OpenAICompatClient
+from pmcp_llm_worker.persona_cache import PersonaCache
+from pmcp_llm_worker.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+REPLY_SECONDS = 320.0
+"""The job's own deadline is 300 s, by the reaper; this one only frees the slot of a task that hangs."""
+REMEMBER_SECONDS = 60.0
+REMEMBER_JOBS = 2
+REAP_SECONDS = 1.0
+REDIS_CONNECTIONS = 64
+
+
+@dataclass(slots=True)
+class Process:
+    """What runs, for the probes and the way out."""
+
+    replies: WakingWorker
+    remembering: WakingWorker
+    watch: ModelWatch
+    tasks: list[asyncio.Task[None]]
+
+
+def build_app(settings: WorkerSettings, clock: Clock | None = None) -> FastAPI:
+    """`clock` is for tests; the system's otherwise."""
+    readiness: dict[str, ReadinessCheck] = {}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as resources:
+            process = await start(settings, clock or SystemClock(), resources, readiness)
+            app.state.process = process
+            try:
+                yield
+            finally:
+                await stop(process, settings.worker_drain_seconds)
+
+    return create_app("LLM worker", lifespan=lifespan, readiness=readiness)
+
+
+async def start(
+    settings: WorkerSettings, clock: Clock, resources: AsyncExitStack, readiness: dict[str, ReadinessCheck]
+) -> Process:
+    redis = connect(settings.redis_url, max_connections=REDIS_CONNECTIONS + settings.worker_max_jobs)
+    resources.push_async_callback(redis.aclose)
+    resources.push_async_callback(redis.connection_pool.disconnect)
+    peer_session = await resources.enter_async_context(
+        peers_http.open_session(connections=2 * settings.worker_max_jobs + 4)
+    )
+    model_session = await resources.enter_async_context(
+        line_stream.open_session(connections=settings.worker_max_jobs + 4)
+    )
+    timeout_seconds = settings.peer_timeout_seconds
+    personas = peers_http.HttpPersonaPeer(peer_session, settings.persona_url, timeout_seconds=timeout_seconds)
+    memory = peers_http.HttpMemoryPeer(peer_session, settings.memory_url, timeout_seconds=timeout_seconds)
+    bus = RedisStreamBus(redis, settings.redis_url)
+    queue = ArqJobQueue(redis, bus)
+    leases = Leases(queue)
+    spool = turn_spool.RedisTurnSpool(redis)
+    client = build_client(settings, model_session, clock)
+    watch = ModelWatch(client, RedisModelsBoard(redis), clock, settings.tenant, worker_id())
+    turn = ChatTurn(
+        queue=queue,
+        bus=bus,
+        hub=EmitterHub(bus, clock),
+        personas=PersonaCache(personas),
+        memory=memory,
+        model=RetryingModel(client, clock),
+        spool=spool,
+        clock=clock,
+        limits=reply_limits(settings),
+    )
+    replies, remembering = build_workers(
+        settings, redis, ReplyJob(queue, bus, leases, turn, watch.note_answer), RememberJob(memory, personas)
+    )
+    readiness.update(redis=ping(redis), personas=personas.ready, memory=memory.ready, model=model_there(watch))
+    background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
+        replies.async_run,
+        remembering.async_run,
+        leases.renew_forever,
+        lambda: leases.follow_cancellations(bus),
+        lambda: reap_forever(queue),
+        lambda: turn_spool.flush_forever(spool, memory),
+        watch.run,
+    )
+    return Process(replies, remembering, watch, [keep_running(step) for step in background])
+
+
+async def stop(process: Process, drain_seconds: float) -> None:
+    """Let running replies end; those that do not keep their lease until it ends, and another worker goes on."""
+    await asyncio.gather(process.replies.drain(drain_seconds), process.remembering.drain(drain_seconds))
+    for task in process.tasks:
+        task.cancel()
+    await asyncio.gather(*process.tasks, return_exceptions=True)
+    await process.watch.leave()
+
+
+def keep_running(step: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+    """A background task must not die unseen: without it the process would look alive and do nothing."""
+
+    def check(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("a background task died, leaving", exc_info=task.exception())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    task = asyncio.create_task(step())
+    task.add_done_callback(check)
+    return task
+
+
+def build_client(settings: WorkerSettings, session: aiohttp.ClientSession, clock: Clock) -> ModelClient:
+    if settings.model_api == "ollama":
+        return OllamaClient(session, settings.model_url, settings.model_name, clock)
+    key = settings.model_api_key.get_secret_value() if settings.model_api_key else None
+    return OpenAICompatClient(session, settings.model_url, settings.model_name, clock, key)
+
+
+def reply_limits(settings: WorkerSettings) -> ReplyLimits:
+    return ReplyLimits(
+        Generation(
+            max_tokens=settings.model_max_tokens,
+            num_ctx=settings.model_num_ctx,
+            temperature=settings.model_temperature,
+            top_p=settings.model_top_p,
+            repeat_penalty=settings.model_repeat_penalty,
+        ),
+        Patience(
+            first_token=settings.model_first_token_seconds,
+            idle=settings.model_idle_seconds,
+            total=settings.model_total_seconds,
+        ),
+    )
+
+
+def build_workers(
+    settings: WorkerSettings, redis: BytesRedis, reply: ReplyJob, remember: RememberJob
+) -> tuple[WakingWorker, WakingWorker]:
+    async def run_reply(ctx: dict[Any, Any], tenant: str, job_id: str) -> None:
+        await reply(ctx, tenant, job_id)
+
+    async def run_remember(ctx: dict[Any, Any], *arguments: Any) -> None:
+        await remember(ctx, *arguments)
+
+    return (
+        WakingWorker(
+            [func(run_reply, name="reply")],
+            redis=redis,
+            redis_url=settings.redis_url,
+            queue_name=keys.REPLY_QUEUE,
+            max_jobs=settings.worker_max_jobs,
+            job_timeout_seconds=REPLY_SECONDS,
+        ),
+        WakingWorker(
+            [func(run_remember, name="remember")],
+            redis=redis,
+            redis_url=settings.redis_url,
+            queue_name=keys.REMEMBER_QUEUE,
+            max_jobs=REMEMBER_JOBS,
+            job_timeout_seconds=REMEMBER_SECONDS,
+            max_tries=REMEMBER_TRIES,
+        ),
+    )
+
+
+async def reap_forever(
+    queue: JobQueue,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    jitter: Callable[[], float] = random.random,
+) -> None:
+    """Every worker does it, at its own times: any of them notices the death of another within a second."""
+    while True:
+        await sleep(REAP_SECONDS * (0.75 + jitter() / 2))
+        try:
+            reaped = await queue.reap()
+        except DomainError as error:
+            log.warning("reaper waits", extra={"code": error.code})
+            continue
+        if reaped.requeued or reaped.failed:
+            log.warning("leases ended", extra={"requeued": reaped.requeued, "failed": reaped.failed})
+
+
+def ping(redis: BytesRedis) -> ReadinessCheck:
+    async def check() -> None:
+        with broker_errors():
+            await redis.ping()
+
+    return check
+
+
+def model_there(watch: ModelWatch) -> ReadinessCheck:
+    async def check() -> None:
+        if watch.report is None or not watch.report.ok:
+            raise Unavailable("The model is not there")
+
+    return check
+
+
+def worker_id() -> str:
+    """New with each start: a restarted worker is another one."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,100 @@
+"""Composition root of the memory service: migrations, pool, embedder, store, routes, probes."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import aiohttp
+from fastapi import FastAPI
+
+from pmcp_common.clock import Clock, SystemClock
+from pmcp_common.contracts.memories import MAX_CONTENT_BYTES, MAX_TURNS_PER_COMMIT
+from pmcp_common.http_service import ReadinessCheck, create_app
+from pmcp_common.postgres import connect_pool, migrate
+from pmcp_memory.access_counts import AccessCounts
+from pmcp_memory.api import memory_routes
+from pmcp_memory.embedding import Embedder, Urgency
+from pmcp_memory.embedding_cache import CachedEmbedder
+from pmcp_memory.embedding_minilm import open_minilm
+from pmcp_memory.embedding_ollama import OllamaEmbedder
+from pmcp_memory.recollection import Recollection
+from pmcp_memory.settings import MemorySettings
+from pmcp_memory.store import MIGRATIONS, MemoryStore
+
+# A full commit in UTF-8 JSON, with room for escapes.
+MAX_BODY_BYTES = 2 * MAX_TURNS_PER_COMMIT * MAX_CONTENT_BYTES
+ACCESS_FLUSH_SECONDS = 2.0
+
+OpenEmbedder = Callable[[MemorySettings], Awaitable[Embedder]]
+
+
+async def open_embedder(settings: MemorySettings) -> Embedder:
+    if settings.embedder == "ollama":
+        return OllamaEmbedder(aiohttp.ClientSession(), settings.embedder_url, settings.embedder_model)
+    return await asyncio.to_thread(open_minilm, settings.data_dir)
+
+
+def build_app(
+    settings: MemorySettings, *, clock: Clock | None = None, embedder: OpenEmbedder = open_embedder
+) -> FastAPI:
+    """`clock` and `embedder` are for tests; the system's otherwise."""
+    readiness: dict[str, ReadinessCheck] = {}
+    the_clock = clock or SystemClock()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as resources:
+            dsn = settings.postgres_dsn.get_secret_value()
+            await migrate(dsn, MIGRATIONS, "memory")
+            pool = await connect_pool(
+                dsn,
+                application_name="pmcp-memory",
+                min_size=min(2, settings.memory_pool_size),
+                max_size=settings.memory_pool_size,
+                statement_timeout_seconds=settings.memory_statement_seconds,
+                vectors=True,
+            )
+            resources.push_async_callback(pool.close)
+            model = await embedder(settings)
+            resources.push_async_callback(model.close)
+            cached = CachedEmbedder(model, max_entries=settings.embedder_cache_entries)
+            store = MemoryStore(pool, acquire_timeout_seconds=settings.memory_statement_seconds)
+            accesses = AccessCounts(store, the_clock)
+            resources.push_async_callback(accesses.flush)
+            await resources.enter_async_context(_running(accesses.flush_every(ACCESS_FLUSH_SECONDS)))
+            recollection = Recollection(
+                store,
+                cached,
+                accesses,
+                the_clock,
+                new_id=lambda: str(uuid.uuid4()),
+                recall_timeout_seconds=settings.memory_recall_seconds,
+            )
+            readiness["postgres"] = store.check
+            # The model itself: a cached answer would prove nothing.
+            readiness["embedder"] = _embedder_check(model)
+            app.include_router(memory_routes(recollection))
+            yield
+
+    return create_app("Memory service", lifespan=lifespan, readiness=readiness, max_body_bytes=MAX_BODY_BYTES)
+
+
+def _embedder_check(embedder: Embedder) -> ReadinessCheck:
+    async def check() -> None:
+        await embedder.embed(["ready?"], Urgency.QUERY)
+
+    return check
+
+
+@asynccontextmanager
+async def _running(work: Awaitable[None]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,238 @@
+"""A gateway's life and its neighbours' deaths: slow readers, vanished players, Redis away, deploys."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from websockets.asyncio.client import connect
+
+from .conftest import WAIT_SECONDS, Gateway, Peers, Player, StartGateway, Worker
+
+CHAT = "persona.chat_stream"
+HELLO = {"message": "Hello", "persona_id": "Aria"}
+
+
+async def get(gateway: Gateway, path: str) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return await http.get(f"http://{gateway.address}{path}")
+
+
+async def test_it_says_that_it_is_healthy_as_it_always_did(gateway: Gateway) -> None:
+    assert (await get(gateway, "/")).json() == {
+        "status": "healthy",
+        "server": "Persona MCP Server",
+        "version": "0.1.0",
+    }
+    assert (await get(gateway, "/healthz")).status_code == 200
+
+
+async def test_it_is_ready_when_its_services_are(gateway: Gateway, peers: Peers) -> None:
+    assert (await get(gateway, "/readyz")).status_code == 200
+    peers.away = True
+    answer = await get(gateway, "/readyz")
+    assert answer.status_code == 503
+    assert set(answer.json()["reasons"]) == {"persona", "memory"}
+
+
+async def test_metrics_name_methods_and_nobody(gateway: Gateway, player: Player) -> None:
+    session_id = (await player.result("session.get_info"))["session_id"]
+    await player.ask("no.such.method")
+    text = (await get(gateway, "/metrics")).text
+    assert 'pmcp_gateway_requests_total{method="session.get_info",outcome="ok"}' in text
+    assert 'method="unknown",outcome="method_not_found"' in text
+    assert "no.such.method" not in text
+    assert session_id not in text
+
+
+async def test_a_reader_who_is_too_slow_is_cut_off_and_can_read_the_rest_later(
+    start_gateway: StartGateway, worker: Worker
+) -> None:
+    gateway = await start_gateway(gateway_outbox_bytes=512 * 1024)
+    async with gateway.player() as good, gateway.player(max_queue=1) as stalled:
+        start = await stalled.ask(CHAT, {**HELLO, "player_id": "stalled"})
+        reply = await worker.take()
+        for _ in range(160):
+            await reply.say("x" * 64_000)
+        end = await reply.end()
+        assert (await good.result("persona.list"))["total_count"] == 2
+        assert await stalled.close_code() == 4010
+        where = {"stream_id": start["result"]["stream_id"], "after_seq": 158}
+        rest = (await good.result("stream.read", where))["events"]
+        assert [event["seq"] for event in rest[:2]] == [159, 160]
+        assert rest[-1]["sha256"] == end.sha256
+
+
+async def test_a_player_who_leaves_does_not_end_the_reply(gateway: Gateway, worker: Worker) -> None:
+    async with gateway.player() as player:
+        start = await player.ask(CHAT, HELLO)
+        reply = await worker.take()
+        await reply.say("Still ")
+        await player.receive()
+    await reply.say("here")
+    await reply.end()
+    async with gateway.player() as player:
+        page = await player.result("stream.read", {"stream_id": start["result"]["stream_id"], "after_seq": 1})
+        assert (page["state"], page["events"][0]["chunk"]) == ("done", "here")
+
+
+@pytest.fixture
+def valkey_that_dies(own_valkey: tuple[Any, str]) -> Iterator[tuple[Any, str]]:
+    yield own_valkey
+
+
+async def test_while_redis_is_away_sockets_stay_and_messages_are_refused(
+    start_gateway: StartGateway, valkey_that_dies: tuple[Any, str]
+) -> None:
+    server, url = valkey_that_dies
+    gateway = await start_gateway(redis_url=SecretStr(url), gateway_redis_seconds=0.3)
+    async with gateway.player() as early:
+        await early.result("persona.switch", {"persona_id": "Aria"})
+        await asyncio.to_thread(server.stop)
+        await _is_refused(early)
+        async with gateway.player() as late:
+            await _is_refused(late)
+            await asyncio.to_thread(server.start)
+            assert (await late.result("session.get_info"))["active_persona_id"] is None
+            assert (await early.result("session.get_info"))["active_persona_name"] == "Aria"
+
+
+async def test_a_silent_redis_is_as_good_as_none(
+    start_gateway: StartGateway, valkey_that_dies: tuple[Any, str]
+) -> None:
+    server, url = valkey_that_dies
+    gateway = await start_gateway(redis_url=SecretStr(url), gateway_redis_seconds=0.3)
+    async with gateway.player() as player:
+        await player.result("session.get_info")
+        server.signal(signal.SIGSTOP)
+        try:
+            await _is_refused(player)
+        finally:
+            server.signal(signal.SIGCONT)
+        assert (await player.result("session.get_info"))["message_count"] == 0
+
+
+async def _is_refused(player: Player) -> None:
+    started = time.monotonic()
+    error = (await player.ask("persona.chat", HELLO))["error"]
+    assert (error["code"], error["data"]["retryable"]) == (-32007, True)
+    assert error["data"]["retry_after"] > 0
+    assert time.monotonic() - started < 3
+
+
+async def test_a_reply_survives_the_restart_of_redis(
+    start_gateway: StartGateway, valkey_that_dies: tuple[Any, str]
+) -> None:
+    from pmcp_common.redis_link import connect as connect_redis
+
+    server, url = valkey_that_dies
+    gateway = await start_gateway(redis_url=SecretStr(url), gateway_redis_seconds=0.3)
+    redis = connect_redis(url)
+    async with gateway.player() as player:
+        await player.ask(CHAT, HELLO)
+        reply = await Worker(redis, url).take()
+        await reply.say("one ")
+        await player.receive()
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+        await reply.say("two")
+        await reply.end()
+        frames = [(await player.receive())["result"] for _ in range(2)]
+        assert [frame["seq"] for frame in frames] == [2, 3]
+        assert frames[1]["full_response"] == "one two"
+    await redis.aclose()
+
+
+async def test_headers_that_never_end_are_cut_off(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pmcp_gateway.server.HEADER_SECONDS", 0.1)
+    host, port = gateway.address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /mcp HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    async with asyncio.timeout(WAIT_SECONDS):
+        with pytest.raises(ConnectionResetError):
+            if await reader.read() == b"":
+                raise ConnectionResetError
+    writer.close()
+
+
+async def test_headers_over_64_kib_are_refused(gateway: Gateway) -> None:
+    host, port = gateway.address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /mcp HTTP/1.1\r\nHost: x\r\n" + b"X-Many: y\r\n" * 8000)
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert (await reader.read(12)).endswith(b"400")
+    writer.close()
+
+
+def _environment(peers: Peers, valkey_url: str, port: int) -> dict[str, str]:
+    return {
+        "PATH": os.defpath,
+        "PMCP_GATEWAY_PORT": str(port),
+        "PMCP_REDIS_URL": valkey_url,
+        "PMCP_PERSONA_URL": peers.url,
+        "PMCP_MEMORY_URL": peers.url,
+    }
+
+
+async def test_on_sigterm_it_sends_everyone_away_with_1012_and_goes(
+    peers: Peers, valkey_url: str, free_port: int
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "pmcp_gateway",
+        env=_environment(peers, valkey_url, free_port),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async for socket in connect(f"ws://127.0.0.1:{free_port}/mcp", proxy=None, open_timeout=10):
+            player = Player(socket)
+            await player.ask(CHAT, HELLO)
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert await player.close_code() == 1012
+            break
+        async with asyncio.timeout(WAIT_SECONDS):
+            _, log = await process.communicate()
+        assert time.monotonic() - started < 5
+        assert b"Traceback" not in log
+        assert b"Hello" not in log
+        assert b'"event":"request"' in log
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def test_it_refuses_to_listen_to_the_world() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pmcp_gateway"],
+        env={"PATH": os.defpath, "PMCP_GATEWAY_HOST": "0.0.0.0"},
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+    assert b"until authentication exists" in done.stderr
+
+
+def test_help_names_every_setting() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pmcp_gateway", "--help"],
+        env={"PATH": os.defpath},
+        capture_output=True,
+        timeout=20,
+        check=True,
+    )
+    for name in (b"PMCP_GATEWAY_PORT", b"PMCP_REDIS_URL", b"PMCP_GATEWAY_MAX_IN_FLIGHT"):
+        assert name in done.stdout

@@ -1,0 +1,115 @@
+"""A stack of embedded servers as a process of its own, and a way to see every process it left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from pmcp_local.ports import find_free
+from pmcp_local.settings import inherited_environment
+
+WAIT_SECONDS = 5.0
+START_SECONDS = 30.0  # a first start makes a database; the machine may be busy
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> bool:
+    """Whether it came true in time. The process table sends no events: it must be looked at again and again."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110 - see above
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        return False
+    return True
+
+
+class StackProcess:
+    """`servers_only` with ports and a data directory of its own; its processes carry a mark in their environment."""
+
+    def __init__(self, data_directory: Path, **settings: str) -> None:
+        self.data_directory = data_directory
+        self.mark = f"PMCP_TEST_MARK={uuid.uuid4().hex}"
+        self.postgres_port, self.valkey_port, self.model_port = find_free(3)
+        name, _, value = self.mark.partition("=")
+        self._environment = {
+            **inherited_environment(),
+            name: value,
+            "PMCP_DATA_DIR": str(data_directory),
+            "PMCP_POSTGRES_PORT": str(self.postgres_port),
+            "PMCP_VALKEY_PORT": str(self.valkey_port),
+            "PMCP_MODEL_PORT": str(self.model_port),
+            # Most tests are about the supervisor: a model somewhere else saves its start.
+            "PMCP_MODEL_API": "openai",
+            "PMCP_MODEL_URL": "http://127.0.0.1:9",
+            **settings,
+        }
+        self.output: list[str] = []
+        self.process: asyncio.subprocess.Process
+
+    async def start(self) -> None:
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("servers_only.py")),
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def start_up(self) -> None:
+        await self.start()
+        await self.read_until("everything is up")
+
+    async def read_until(self, text: str) -> str:
+        """The first line with the text in it."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            while line := (await self.process.stdout.readline()).decode():
+                self.output.append(line)
+                if text in line:
+                    return line
+        raise AssertionError(f"{text!r} never came:\n{''.join(self.output)}")
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self, seconds: float = 10.0) -> int:
+        """Exit code; everything said is in `output` then."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(seconds):
+            self.output.append((await self.process.stdout.read()).decode())
+            return await self.process.wait()
+
+    def said(self) -> str:
+        return "".join(self.output)
+
+    def living(self) -> dict[int, str]:
+        """Every process of this stack that is not a zombie: pid → command line."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                if state != "Z" and self._owns(entry):
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+        return found
+
+    def _owns(self, entry: Path) -> bool:
+        """By its output (our log files) or its environment. A server that shows a title in the process list has
+        written that over its environment."""
+        if (entry / "fd" / "1").readlink().is_relative_to(self.data_directory):
+            return True
+        return self.mark.encode() in (entry / "environ").read_bytes()
+
+    async def left_nothing(self) -> bool:
+        return await eventually(lambda: not self.living())
+
+
+NewStack = Callable[..., StackProcess]
