@@ -129,6 +129,11 @@ class Reply:
         self._bus, self._queue, self.claim = bus, queue, claim
         self._pieces: list[str] = []
 
+    @property
+    def length(self) -> int:
+        """Position of the newest piece."""
+        return len(self._pieces)
+
     async def say(self, *pieces: str) -> None:
         for text in pieces:
             self._pieces.append(text)

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from websockets.asyncio.client import connect
 
@@ -58,18 +59,28 @@ async def test_a_reader_who_is_too_slow_is_cut_off_and_can_read_the_rest_later(
     start_gateway: StartGateway, worker: Worker
 ) -> None:
     gateway = await start_gateway(gateway_outbox_bytes=512 * 1024)
-    async with gateway.player() as good, gateway.player(max_queue=1) as stalled:
+    async with gateway.player(max_size=None) as good, gateway.player(max_queue=1) as stalled:
         start = await stalled.ask(CHAT, {**HELLO, "player_id": "stalled"})
         reply = await worker.take()
-        for _ in range(160):
+        cut_before = _cut_off_count()
+        for _ in range(400):
             await reply.say("x" * 64_000)
-        end = await reply.end()
-        assert (await good.result("persona.list"))["total_count"] == 2
+            if _cut_off_count() > cut_before:
+                break
+        async with asyncio.timeout(WAIT_SECONDS):
+            while _cut_off_count() == cut_before:
+                await good.result("persona.list")
         assert await stalled.close_code() == 4010
-        where = {"stream_id": start["result"]["stream_id"], "after_seq": 158}
+        last_seq = reply.length
+        end = await reply.end()
+        where = {"stream_id": start["result"]["stream_id"], "after_seq": last_seq - 2}
         rest = (await good.result("stream.read", where))["events"]
-        assert [event["seq"] for event in rest[:2]] == [159, 160]
+        assert [event["seq"] for event in rest] == [last_seq - 1, last_seq, last_seq + 1]
         assert rest[-1]["sha256"] == end.sha256
+
+
+def _cut_off_count() -> float:
+    return REGISTRY.get_sample_value("pmcp_gateway_closed_total", {"code": "4010"}) or 0.0
 
 
 async def test_a_player_who_leaves_does_not_end_the_reply(gateway: Gateway, worker: Worker) -> None:

@@ -93,7 +93,9 @@ def test_two_seeds_strike_differently_and_every_action_and_target_has_its_turn()
     assert {s.target for s in first} == {"a", "b"}
 
 
-@pytest.mark.parametrize(("targets", "duration", "gap"), [((), 10, 1), (("a",), 0, 1), (("a",), 10, 0), (("a",), 1e6, 1)])
+@pytest.mark.parametrize(
+    ("targets", "duration", "gap"), [((), 10, 1), (("a",), 0, 1), (("a",), 10, 0), (("a",), 1e6, 1)]
+)
 def test_a_schedule_without_targets_or_bounds_is_refused(targets: tuple[str, ...], duration: float, gap: float) -> None:
     with pytest.raises(ValueError, match="schedule"):
         Schedule(1, targets, duration, gap)
@@ -194,9 +196,10 @@ async def test_a_real_process_is_paused_ended_and_started_again() -> None:
         made.append(await start_heedless())
         return made[-1]
 
-    async with asyncio.timeout(BOUND_SECONDS), ProcessKiller(
-        {"child": Target(made[0], restart)}, exit_seconds=0.05
-    ) as killer:
+    async with (
+        asyncio.timeout(BOUND_SECONDS),
+        ProcessKiller({"child": Target(made[0], restart)}, exit_seconds=0.05) as killer,
+    ):
         assert (await killer.strike("child", Action.PAUSE)).outcome is Outcome.DONE
         assert (await killer.strike("child", Action.TERMINATE)).outcome is Outcome.KILLED_AFTER_TERMINATE
         assert (await killer.strike("child", Action.KILL)).outcome is Outcome.DONE

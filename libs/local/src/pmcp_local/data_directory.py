@@ -15,8 +15,6 @@ from pathlib import Path
 
 from pmcp_local.part import StackError
 
-NO_ROOM = "the disk is full (no space left on the device that holds {path})"
-
 
 @contextmanager
 def hold(directory: Path, min_free_bytes: int) -> Iterator[Path]:
@@ -65,7 +63,7 @@ def _lock(path: Path) -> int:
         os.write(lock, f"{os.getpid()}\n".encode())
     except OSError as error:
         os.close(lock)
-        raise StackError(f"{path}: {_plain(error)}.") from error
+        raise StackError(f"Nothing can be written to {path} ({_plain(error)}).") from error
     return lock
 
 

@@ -32,6 +32,10 @@ _REASONS = (
         re.compile(r"database files are incompatible with server|initialized by PostgreSQL version"),
         "its files were made by another version of PostgreSQL (move the data directory aside to begin afresh)",
     ),
+    Reason(
+        re.compile(r"could not look up effective user ID (?P<uid>\d+)"),
+        "the user {uid} has no entry in this system's list of accounts, which PostgreSQL wants",
+    ),
     Reason(re.compile(r'lock file "postmaster.pid" already exists'), "another server still uses its files"),
 )
 
@@ -119,7 +123,7 @@ async def make_cluster(cluster: Cluster, log_max_bytes: int) -> None:
     if code != 0:
         lines = part_log.tail(cluster.log, began_at)
         shutil.rmtree(unfinished, ignore_errors=True)
-        reason = part_log.reason_in(lines) or "initdb failed"
+        reason = part_log.reason_in(lines, _REASONS) or "initdb failed"
         raise StackError(
             "\n    ".join(
                 [

@@ -96,9 +96,9 @@ class Supervisor:
                 for level in self._levels:
                     for part in level:
                         group.create_task(bring_up(part))
-        except* StackError as errors:
+        except BaseExceptionGroup as errors:
             # One failure often draws others after it; the first is the cause.
-            raise _first_leaf(errors) from None
+            raise _first_failure(errors) or errors from None
         self._watchers.append(asyncio.create_task(self._keep_logs_small()))
 
     async def _require_ports(self) -> None:
@@ -274,7 +274,10 @@ async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _first_leaf(errors: BaseExceptionGroup[StackError]) -> StackError:
+def _first_failure(errors: BaseExceptionGroup[BaseException]) -> StackError | None:
     for error in errors.exceptions:
-        return error if isinstance(error, StackError) else _first_leaf(error)
-    raise AssertionError("an exception group is never empty")
+        if isinstance(error, StackError):
+            return error
+        if isinstance(error, BaseExceptionGroup) and (nested := _first_failure(error)) is not None:
+            return nested
+    return None

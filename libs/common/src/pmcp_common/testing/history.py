@@ -135,7 +135,9 @@ class ClientRecorder:
         entry = RequestSent(self._now(), self.name, request, *identity, idempotency_key, streaming)
         self._recorder.record(entry)
 
-    def accepted(self, request: str, stream: str, message_id: str, epoch: str = "", durability: str = "durable") -> None:
+    def accepted(
+        self, request: str, stream: str, message_id: str, epoch: str = "", durability: str = "durable"
+    ) -> None:
         self._accepted[request] = stream
         entry = RequestAccepted(self._now(), self.name, request, stream, message_id, epoch, durability)
         self._recorder.record(entry)
@@ -171,7 +173,9 @@ class ClientRecorder:
         elif event == CHUNK:
             seq = int(result["seq"])
             first, attempt = int(result.get("first_seq", seq)), int(result.get("attempt", 1))
-            self._recorder.record(FrameSeen(self._now(), self.name, stream, epoch, first, seq, result["chunk"], attempt))
+            self._recorder.record(
+                FrameSeen(self._now(), self.name, stream, epoch, first, seq, result["chunk"], attempt)
+            )
         elif event in END_STATES:
             self._accepted.pop(request, None)
             self._end(stream, epoch, result)
