@@ -4,19 +4,17 @@ Above it: `bench.__main__`. Below it: `bench.relay`, `pmcp_local` (the same part
 Rule: each is a context manager that leaves nothing running, and gives a `System`.
 """
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.processes import Crashed, Family, free_port
+from bench.processes import Family, free_port
 from bench.scenarios import System
 from pmcp_local.model_choice import ModelChoice
 from pmcp_local.part import Part
-from pmcp_local.settings import default_ports, inherited_environment, read_settings
-from pmcp_local.stack import compose
-from pmcp_local.supervisor import Limits, Report, Supervisor
+from pmcp_local.running import running_stack
+from pmcp_local.settings import default_ports, read_settings
+from pmcp_local.supervisor import Report
 from pmcp_local.valkey import find_server, server_command
 
 Say = Callable[[str], None]
@@ -44,47 +42,20 @@ async def bare_relay(directory: Path, model_url: str) -> AsyncIterator[System]:
 async def real_path(directory: Path, model_url: str, say: Say) -> AsyncIterator[System]:
     """Every service as its own process on embedded PostgreSQL and Valkey, on free ports."""
     ports = {name: free_port() for name in default_ports()}
-    directory = made(directory)
     settings = read_settings(
-        {"data_dir": directory, "worker_max_jobs": WORKER_MAX_JOBS, "log_level": "WARNING", **ports}
+        {
+            "data_dir": directory,
+            "worker_max_jobs": WORKER_MAX_JOBS,
+            "log_level": "WARNING",
+            "start_timeout_seconds": 60.0,
+            "max_restarts": 0,
+            **ports,
+        }
     )
     choice = ModelChoice("ollama", model_url, "bench:latest", embedded=False, because="bench")
-    stack = compose(settings, directory, choice, inherited_environment())
-    limits = Limits(60.0, settings.stop_timeout_seconds, 0, settings.log_max_bytes)
     report = Report(ready=lambda part, seconds: announce(say, part, seconds), trouble=say)
-    supervisor = Supervisor(stack.parts, directory / "logs", limits, report)
-    ready, release = asyncio.Event(), asyncio.Event()
-
-    async def hold() -> int:
-        ready.set()
-        await release.wait()
-        return 0
-
-    running = asyncio.create_task(supervisor.run(hold))
-    try:
-        await until_ready(running, ready)
-        yield System("path", stack.gateway_urls[0], lambda: roles_of(supervisor.pids))
-    finally:
-        release.set()
-        if running.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                running.exception()
-        else:
-            await asyncio.shield(running)
-
-
-def made(directory: Path) -> Path:
-    (directory / "logs").mkdir(parents=True, exist_ok=True)
-    return directory.absolute()
-
-
-async def until_ready(running: "asyncio.Task[int]", ready: asyncio.Event) -> None:
-    waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if running.done():
-        running.result()
-        raise Crashed("the stack ended by itself")
+    async with running_stack(settings, choice, report) as stack:
+        yield System("path", stack.gateway_urls[0], lambda: roles_of(stack.pids))
 
 
 def announce(say: Say, part: Part, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""A stack of embedded servers as a process of its own, and a way to see every process it left behind."""
+"""A stack as a process of its own, and a way to see every process it left behind."""
 
 from __future__ import annotations
 
@@ -50,12 +50,13 @@ class StackProcess:
         self.output: list[str] = []
         self.process: asyncio.subprocess.Process
 
-    async def start(self) -> None:
+    async def start(self, *command: str) -> None:
+        """`python COMMAND…`; by default the servers without our services."""
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
-            str(Path(__file__).with_name("servers_only.py")),
+            *(command or (str(Path(__file__).with_name("servers_only.py")),)),
             env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if command else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

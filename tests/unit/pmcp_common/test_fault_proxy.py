@@ -1,4 +1,4 @@
-"""The fault proxy: bytes pass unaltered, each fault does what it says to new and existing connections, healing heals."""
+"""The fault proxy: bytes pass unaltered, each fault does what it says to old and new connections."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def says(streams: Streams, data: bytes) -> bytes:
 
 
 async def silent(streams: Streams) -> bool:
-    """Nothing arrives while another connection through another proxy makes a full round trip, many times over."""
+    """Nothing arrives within many turns of the loop."""
     waiting = asyncio.ensure_future(streams[0].read(1))
     for _ in range(50):
         await asyncio.sleep(0)
@@ -314,7 +314,7 @@ async def test_connections_over_the_limit_are_cut_off_at_once(target: Target) ->
 
 async def test_leaving_closes_everything_even_in_a_blackhole(target: Target) -> None:
     async with FaultProxy("127.0.0.1", target.port) as proxy:
-        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         await proxy.wait_until(lambda seen: seen.open == 1)
         proxy.blackhole()
         writer.write(b"x" * 10_000)

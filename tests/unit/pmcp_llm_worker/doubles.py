@@ -249,6 +249,7 @@ class ScriptedModel:
         self.waiting = asyncio.Event()
         self.ok = False
         self.finish_reason = "stop"
+        self.counts = True
 
     async def generate(self, prompt: Prompt, generation: Generation, patience: Patience, sink: TextSink) -> Usage:
         self.prompts.append(prompt)
@@ -272,7 +273,7 @@ class ScriptedModel:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return Usage(self.finish_reason, self.model, 11, pieces)
+        return Usage(self.finish_reason, self.model, 11, pieces if self.counts else None)
 
     async def verify(self) -> ModelReport:
         return ModelReport(self.provider, self.model, (self.model,), NOW, self.ok, "" if self.ok else "away")
@@ -307,7 +308,7 @@ class Stage:
         )
         self.job = ReplyJob(self.broker, self.broker, self.leases, self.turn, self.models.append, sleep=no_sleep)
 
-    async def submit(self, job_id: str = "job-1", **changes: object) -> None:
+    async def submit(self, job_id: str = "job-1", /, **changes: object) -> None:
         await self.broker.submit(submission(job_id, **changes))
 
     async def work(self) -> None:

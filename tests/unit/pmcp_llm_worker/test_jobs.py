@@ -110,7 +110,7 @@ async def test_tries_are_further_apart_each_time_and_bounded(memory: Memory, cap
     for attempt in range(1, REMEMBER_TRIES):
         with pytest.raises(Retry) as caught:
             await remember(memory, personas, attempt=attempt)
-        pauses.append(caught.value.defer_score)
+        pauses.append(caught.value.defer_score or 0)
     assert pauses == sorted(pauses)
     assert max(pauses) <= REMEMBER_MAX_PAUSE_SECONDS * 1000
     await remember(memory, personas, attempt=REMEMBER_TRIES)

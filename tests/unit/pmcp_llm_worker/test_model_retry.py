@@ -33,7 +33,8 @@ class Scene:
 
 
 async def test_two_retries_and_then_the_failure() -> None:
-    scene = Scene(*[[ModelAway("away")]] * 3)
+    away = ModelAway("away")
+    scene = Scene([away], [away], [away])
     with pytest.raises(ModelAway):
         await scene.generate()
     assert len(scene.model.prompts) == MAX_RETRIES + 1

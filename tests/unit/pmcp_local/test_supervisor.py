@@ -117,7 +117,7 @@ async def test_a_part_that_never_gets_ready_is_named(supervise: Callable[..., Su
         raise NotReady("not yet")
 
     supervisor = supervise(part("slow", check_ready=never), start=0.1)
-    with pytest.raises(StackError, match=r"slow was not ready after 0\.1 s; its log is"):
+    with pytest.raises(StackError, match=r"slow was not ready after 0\.1 s \(not yet\); its log is"):
         await supervisor.run(_unreached)
     assert not supervisor.pids
 

@@ -1,8 +1,9 @@
-"""Asking an HTTP server whether it is ready."""
+"""Asking an HTTP server whether it is ready, and why not."""
 
 from __future__ import annotations
 
 import aiohttp
+import orjson
 
 from pmcp_local.part import NotReady
 
@@ -12,6 +13,15 @@ async def check_http(url: str) -> None:
     try:
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             if response.status != 200:
-                raise NotReady(f"status {response.status}")
+                raise NotReady(_why(response.status, await response.read()))
     except aiohttp.ClientError as error:
-        raise NotReady(type(error).__name__) from error
+        raise NotReady("nobody answers") from error
+
+
+def _why(status: int, body: bytes) -> str:
+    """Our services name what they miss: `{"reasons": {"redis": "ConnectionError"}}`."""
+    try:
+        reasons = orjson.loads(body)["reasons"]
+        return ", ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return f"status {status}"

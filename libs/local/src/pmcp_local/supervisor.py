@@ -133,7 +133,8 @@ class Supervisor:
             self._report.ready(part, time.monotonic() - began)
 
     async def _until_ready(self, part: Part, child: Child, log: Path, since: int) -> None:
-        checking = asyncio.create_task(self._check_until_ready(part))
+        why_not = ["it was never asked"]
+        checking = asyncio.create_task(_check_until_ready(part, why_not))
         dying = asyncio.create_task(child.wait())
         try:
             await asyncio.wait(
@@ -145,22 +146,12 @@ class Supervisor:
                 raise StackError(self._death_sentence(part, dying.result(), log, since, "while starting"))
             if not checking.done():
                 raise StackError(
-                    f"{part.name} was not ready after {self._limits.start_timeout_seconds:g} s; its log is {log}."
+                    f"{part.name} was not ready after {self._limits.start_timeout_seconds:g} s ({why_not[-1]});"
+                    f" its log is {log}."
                 )
             checking.result()
         finally:
             await _cancelled(checking, dying)
-
-    @staticmethod
-    async def _check_until_ready(part: Part) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(_CHECK_SECONDS):
-                    await part.check_ready()
-            except (NotReady, OSError):  # TimeoutError is an OSError
-                await asyncio.sleep(_CHECK_PAUSE_SECONDS)
-            else:
-                return
 
     async def _watch(self, part: Part, failure: asyncio.Future[None]) -> None:
         """Restart the part whenever it dies, with growing pauses, until it has died too often in a minute."""
@@ -223,6 +214,23 @@ class Supervisor:
         sentence = f"{part.name} stopped {when}: {reason}. Its log is {log}"
         words = part_log.last_words(lines)
         return "\n    ".join([f"{sentence}, which ends with:" if words else f"{sentence}.", *words])
+
+
+async def _check_until_ready(part: Part, why_not: list[str]) -> None:
+    """`why_not` ends with the reason of the newest failed check."""
+    while True:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await part.check_ready()
+        except NotReady as reason:
+            why_not[:] = [str(reason)]
+        except TimeoutError:
+            why_not[:] = ["it does not answer"]
+        except OSError as error:
+            why_not[:] = [(error.strerror or str(error)).lower()]
+        else:
+            return
+        await asyncio.sleep(_CHECK_PAUSE_SECONDS)
 
 
 def order_by_need(parts: Sequence[Part]) -> list[list[Part]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import aiohttp
@@ -48,8 +50,11 @@ class Reading(Protocol):
 def open_session(connections: int) -> aiohttp.ClientSession:
     """The one session of the process. Time-outs are ours: `Deadline` for streams, explicit ones elsewhere."""
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60, ttl_dns_cache=60)
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_reuseconn.append(_note_reuse)
     return aiohttp.ClientSession(
         connector=connector,
+        trace_configs=[tracing],
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=3.0),
         auto_decompress=False,
         skip_auto_headers=("User-Agent",),
@@ -79,7 +84,7 @@ async def read_stream(
 ) -> None:
     """POST `document` and give each line to the reader until it says it was the last. Raises a `ModelError`."""
     async with Deadline(patience) as deadline, transport_errors():
-        response = await session.post(url, data=orjson.dumps(document), headers=headers)
+        response = await _post(session, url, orjson.dumps(document), headers)
         done = False
         try:
             if response.status != 200:
@@ -92,6 +97,34 @@ async def read_stream(
             await _finish(response)
     if not done and not reading.is_whole():
         raise ModelBroken("truncated")
+
+
+async def _post(
+    session: aiohttp.ClientSession, url: str, body: bytes, headers: dict[str, str]
+) -> aiohttp.ClientResponse:
+    """A kept connection that the server closed just as it was taken again is no failure of the model, so it is not
+    left to the retries with their pauses (llama.cpp closes after each stream)."""
+    while True:  # each turn uses up one kept connection
+        taken = _Taken()
+        try:
+            return await session.post(url, data=body, headers=headers, trace_request_ctx=taken)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if not taken.again:
+                raise
+
+
+@dataclass(slots=True)
+class _Taken:
+    """Whether a request went out over a connection that had served another before."""
+
+    again: bool = False
+
+
+async def _note_reuse(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _event: aiohttp.TraceConnectionReuseconnParams
+) -> None:
+    if isinstance(context.trace_request_ctx, _Taken):
+        context.trace_request_ctx.again = True
 
 
 async def _each_line(response: aiohttp.ClientResponse, read: LineReader) -> bool:

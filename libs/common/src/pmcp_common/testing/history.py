@@ -177,7 +177,8 @@ class ClientRecorder:
                 FrameSeen(self._now(), self.name, stream, epoch, first, seq, result["chunk"], attempt)
             )
         elif event in END_STATES:
-            self._accepted.pop(request, None)
+            # By stream: after a resume frames carry no request id. At most the requests in flight are looked at.
+            self._accepted = {known: of for known, of in self._accepted.items() if of != stream}
             self._end(stream, epoch, result)
 
     def resumed(self, stream: str, epoch: str, last_seq: int, *, recovered: bool, reason: str = "") -> None:

@@ -68,7 +68,7 @@ class Summary:
         lines = [f"{total} violations in {self.streams} streams ({self.frames} frames, {self.faults} faults)"]
         if self.upper_bound is not None:
             lines.append(f"so at most {self.upper_bound:.3%} of streams are harmed, at 95 % confidence (3/n)")
-        lines += [f"  {count} × {rule.value}" for rule, count in self.violations.items() if count]
+        lines += [f"  {count} times: {rule.value}" for rule, count in self.violations.items() if count]
         if total:
             lines.append(f"  {self.violated_streams} streams harmed")
         if self.overlaps_excused or self.ends_excused:
@@ -142,8 +142,8 @@ def _one_terminal(facts: Facts) -> Iterator[Violation]:
     for key, sent in facts.sent.items():
         if key not in facts.accepted and key not in facts.refused and sent.client not in facts.left:
             yield Violation(Rule.ONE_TERMINAL, "", f"request {sent.request} of {sent.client} was never answered")
-    for sent, accepted in facts.acceptances():
-        yield from _ends_once(facts, sent, accepted)
+    for request, accepted in facts.acceptances():
+        yield from _ends_once(facts, request, accepted)
 
 
 def _ends_once(facts: Facts, sent: RequestSent | None, accepted: RequestAccepted) -> Iterator[Violation]:
@@ -229,8 +229,7 @@ def _key(sent: RequestSent) -> tuple[str, ...]:
 def _no_foreign_text(facts: Facts) -> Iterator[Violation]:
     for (client, stream), view in facts.views.items():
         viewers = facts.identities.get(client, set())
-        said = [*view.past, view.text, (view.end.text or "") if view.end is not None else ""]
-        for marker in facts.foreign_markers(viewers, "\n".join(said)):
+        for marker in facts.foreign_markers(viewers, view.all_text()):
             yield Violation(Rule.NO_FOREIGN_TEXT, stream, f"{client} saw {marker}")
     for row in facts.rows:
         yield from _foreign(facts, row.tenant, row.player, f"row {row.message_id}", row.content)
@@ -257,6 +256,9 @@ def _no_foreign_stream(facts: Facts) -> Iterator[Violation]:
     for stream, several in owners.items():
         if len(several) > 1:
             yield Violation(Rule.NO_FOREIGN_TEXT, stream, f"accepted for {sorted(several)}")
+    for stream, view in facts.held.items():
+        for marker in facts.foreign_markers(owners[stream], view.all_text()) if owners.get(stream) else ():
+            yield Violation(Rule.NO_FOREIGN_TEXT, stream, f"Redis holds {marker} in a stream of {owners[stream]}")
     for (client, stream), view in facts.views.items():
         if (view.text or view.end) and owners.get(stream) and not owners[stream] & facts.identities.get(client, set()):
             yield Violation(Rule.NO_FOREIGN_TEXT, stream, f"{client} reads a stream of {sorted(owners[stream])}")

@@ -122,6 +122,7 @@ class Facts:
         view = self.held[event.stream]
         if view.epoch not in (None, event.epoch):
             view = self.held[event.stream] = StreamView()
+        view.begin_at(event.seq)
         at, whole = 0.0, (event.stream, event.epoch)
         if event.state is None:
             yield from view.take_frame(FrameSeen(at, "", *whole, event.seq, event.seq, event.text))

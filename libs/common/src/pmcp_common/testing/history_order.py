@@ -76,7 +76,7 @@ def _after(turns: Iterable[_Turn], what: str, moment: str, place: str, own_place
     )
     index, last, behind = 0, float("-inf"), ""
     for turn in sorted(turns, key=lambda turn: turn.sent):
-        while index < len(earlier) and earlier[index][0] <= turn.sent:
+        while index < len(earlier) and earlier[index][0] < turn.sent:
             if earlier[index][1] > last:
                 last, behind = earlier[index][1], earlier[index][2].marker
             index += 1

@@ -51,9 +51,10 @@ class StreamView:
     """The highest position seen."""
     text: str = ""
     past: list[str] = field(default_factory=list)
-    """Texts of earlier epochs: shown once, and still subject to whose they were."""
+    """Texts of earlier epochs and of frames out of place: shown once, and still subject to whose they were."""
     end: EndSeen | None = None
-    told_of_loss: bool = False
+    told_epoch: str | None = None
+    """The epoch the client was told of, together with the loss of the one before."""
     told_of_expiry: bool = False
     complete: bool = True
     """False after a gap: the text has a hole, and nothing can be said about its hash."""
@@ -63,7 +64,8 @@ class StreamView:
 
     def take_resume(self, resumed: StreamResumed) -> None:
         self._replaying = True
-        self.told_of_loss = not resumed.recovered
+        if not resumed.recovered:
+            self.told_epoch = resumed.epoch
         self.told_of_expiry = not resumed.recovered and resumed.reason in HONEST_ENDS
 
     def take_frame(self, frame: FrameSeen) -> Iterator[Fault]:
@@ -72,6 +74,7 @@ class StreamView:
         place = f"positions {first}..{last}"
         if self.end is not None and (not self._replaying or last >= (self.end.seq or 0)):
             yield Rule.NOTHING_AFTER_END, f"{place} after the end at {self.end.seq}: {clipped(frame.text)}"
+            self.past.append(frame.text)
             return
         if not 1 <= first <= last:
             yield Rule.SEQ_CONTIGUOUS, f"{place} make no sense"
@@ -104,16 +107,25 @@ class StreamView:
         bound = self._bounds.get(position)
         return None if bound is None else self.text[:bound]
 
+    def all_text(self) -> str:
+        """All that was ever shown here, wrong places included."""
+        return "\n".join([*self.past, self.text, (self.end.text or "") if self.end is not None else ""])
+
+    def begin_at(self, seq: int) -> None:
+        """What was before was trimmed away: no fault, but no whole text either."""
+        if self.head == 0 and seq > 1:
+            self.head, self.complete = seq - 1, False
+            self._bounds = {self.head: 0}
+
     def _enter(self, epoch: str) -> Iterator[Fault]:
         if self.epoch is not None and epoch != self.epoch:
-            if self.head and not self.told_of_loss:
+            if self.head and epoch != self.told_epoch:
                 evidence = f"epoch {self.epoch} became {epoch} after {self.head} positions, and nobody said so"
                 yield Rule.NO_RETRACTION, evidence
             if self.end is not None:
                 yield Rule.NOTHING_AFTER_END, f"epoch {epoch} begins after the end in {self.epoch}"
             self.past.append(self.text)
             self.head, self.text, self._bounds, self.end, self.complete = 0, "", {0: 0}, None, True
-            self.told_of_loss = False
         self.epoch = epoch
 
     def _grow(self, last: int, text: str) -> None:
@@ -123,6 +135,8 @@ class StreamView:
 
     def _repeat(self, first: int, last: int, text: str) -> Iterator[Fault]:
         start = self._bounds.get(first - 1)
+        if text not in self.text:
+            self.past.append(text)
         if start is None:
             if last > self.head:
                 yield Rule.SEQ_CONTIGUOUS, f"positions {first}..{last} begin inside a joined frame and go beyond it"

@@ -1,0 +1,226 @@
+"""The worker as a whole on real Valkey and arq: replies, off-path work, outages, and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx
+import orjson
+import pytest
+
+from pmcp_common.bus_redis import RedisStreamBus
+from pmcp_common.contracts import keys
+from pmcp_common.contracts.jobs import Claim, Delta
+from pmcp_common.contracts.memories import CommitTurns, Role
+from pmcp_common.queue_arq import ArqJobQueue, QueueLimits
+from pmcp_common.redis_link import connect
+from pmcp_common.testing.fake_model import FakeModelServer
+from pmcp_common.testing.fake_model_script import Behaviour, Kind, Script
+from pmcp_llm_worker import model_watch, turn_spool
+from tests.integration.pmcp_llm_worker.conftest import (
+    WAIT_SECONDS,
+    Client,
+    Services,
+    running_worker,
+    settings_for,
+)
+from tests.unit.pmcp_llm_worker.doubles import TENANT, turn
+
+T = TypeVar("T")
+
+
+async def test_a_message_is_answered_stored_and_remembered(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    async with running_worker(settings_for(valkey_url, services, model_server.url)):
+        job_id = await client.submit()
+        end = await client.end(job_id)
+        assert (end.state, end.persisted, end.model) == ("done", True, "llama3.1:8b")
+        assert "marker" in end.text
+        assert services.memory.rows[end.message_id].content == end.text
+        await services.until(lambda: bool(services.personas.interactions))
+    assert services.memory.remembered[0].message_ids == (end.user_message_id, end.message_id)
+    assert f"request-{job_id}" in services.request_ids
+
+
+async def test_a_crowd_is_answered_without_mixing_replies(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    model_server.script = Script.of(gap_ms=2, tokens=20)
+    async with running_worker(settings_for(valkey_url, services, model_server.url, worker_max_jobs=8)):
+        jobs = {n: await client.submit(message=f"Hello [[n-{n}-n]]") for n in range(30)}
+        ends = {n: await client.end(job_id) for n, job_id in jobs.items()}
+    assert all(f"n-{n}-n" in end.text for n, end in ends.items())
+    assert {end.state for end in ends.values()} == {"done"}
+    assert model_server.seen.peak_live_generations <= 8
+
+
+async def test_both_dialects_answer(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    async with running_worker(settings_for(valkey_url, services, model_server.url, model_api="openai")):
+        end = await client.end(await client.submit())
+    assert (end.state, end.provider) == ("done", "openai")
+
+
+async def test_a_cancel_closes_the_models_connection(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=10))
+    async with running_worker(settings_for(valkey_url, services, model_server.url)):
+        job_id = await client.submit()
+        await model_server.wait_until(lambda seen: seen.tokens_sent > 5)
+        assert await client.queue.cancel(TENANT, "local", job_id) == "cancelling"
+        end = await client.end(job_id)
+        await model_server.wait_until(lambda seen: seen.live_generations == 0)
+    assert (end.state, end.finish_reason) == ("cancelled", "cancelled")
+    assert end.text
+
+
+async def test_without_the_model_the_worker_runs_and_says_a_marked_line(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    model_server.script.models = ("other:1b",)
+    async with running_worker(settings_for(valkey_url, services, model_server.url)):
+        end = await client.end(await client.submit())
+        board = await eventually(lambda: _board(client))
+    assert (end.state, end.response_type, end.degraded) == ("done", "fallback", True)
+    entry = next(iter(board.values()))
+    assert (entry["ok"], entry["available_models"]) == (False, ["other:1b"])
+    assert await _board(client) == {}
+
+
+async def eventually(look: Callable[[], Awaitable[T]]) -> T:
+    """The first true answer. Redis tells nobody when such a key changes, so it is looked at again."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (seen := await look()):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+    return seen
+
+
+async def _spool_is_empty(client: Client) -> bool:
+    return not await turn_spool.RedisTurnSpool(client.redis).oldest()
+
+
+async def _board(client: Client) -> dict[str, Any]:
+    found = await model_watch.RedisModelsBoard(client.redis).entries(TENANT)
+    return {name: orjson.loads(entry) for name, entry in found.items()}
+
+
+async def test_turns_are_spooled_while_memory_is_away_and_come_over_once(
+    valkey_url: str,
+    services: Services,
+    model_server: FakeModelServer,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turn_spool, "FLUSH_SECONDS", 0.05)
+    services.away = True
+    async with running_worker(settings_for(valkey_url, services, model_server.url)):
+        end = await client.end(await client.submit())
+        assert (end.state, end.persisted, end.memory) == ("done", False, "unavailable")
+        assert services.memory.rows == {}
+        services.away = False
+        await services.until(lambda: end.message_id in services.memory.rows)
+        await eventually(lambda: _spool_is_empty(client))
+    assert services.memory.rows[end.message_id].content == end.text
+
+
+async def test_spooled_turns_are_kept_in_order_and_refused_ones_set_aside(client: Client) -> None:
+    spool = turn_spool.RedisTurnSpool(client.redis)
+    for number in range(2):
+        await spool.put(TENANT, CommitTurns(turns=(turn(number, Role.USER, f"words {number}"),)))
+    first, second = await spool.oldest()
+    assert [entry.turns.turns[0].content for entry in (first, second)] == ["words 0", "words 1"]
+    await spool.set_aside(first)
+    await spool.remove(second)
+    assert await spool.oldest() == []
+    assert await client.redis.xlen(turn_spool.REFUSED) == 1
+
+
+async def test_a_reply_whose_worker_died_is_ended_by_another(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    short = ArqJobQueue(client.redis, client.bus, QueueLimits(lease_seconds=0.05))
+    job_id = await client.submit()
+    claim = await short.claim(TENANT, job_id)
+    assert isinstance(claim, Claim)
+    await short._bus.append([(claim, Delta(job_id, 1, 1, "I am"))])
+    await client.redis.zadd(keys.RUNNING, {f"{TENANT}/{job_id}": 1})  # its lease has ended
+    async with running_worker(settings_for(valkey_url, services, model_server.url)):
+        end = await client.end(job_id)
+    assert (end.state, end.finish_reason, end.text, end.attempt) == ("failed", "interrupted", "I am", 2)
+
+
+async def test_a_draining_worker_leaves_its_reply_to_another(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    model_server.script = Script.of(Behaviour(Kind.HANG_BEFORE_HEADERS))
+    settings = settings_for(valkey_url, services, model_server.url, model_first_token_seconds=60)
+    async with running_worker(settings):
+        job_id = await client.submit()
+        await model_server.wait_until(lambda seen: seen.live_generations == 1)
+    page = await client.bus.read(TENANT, "local", job_id, 0)
+    assert page.events == ()
+    await client.redis.zadd(keys.RUNNING, {f"{TENANT}/{job_id}": 1})
+    async with running_worker(settings):
+        assert (await client.end(job_id)).state == "done"
+
+
+async def test_a_restarted_redis_is_waited_for(
+    own_valkey: tuple[Any, str], services: Services, model_server: FakeModelServer
+) -> None:
+    server, url = own_valkey
+    redis = connect(url)
+    bus = RedisStreamBus(redis, url)
+    client = Client(redis, ArqJobQueue(redis, bus), bus)
+    async with running_worker(settings_for(url, services, model_server.url)):
+        assert (await client.end(await client.submit())).state == "done"
+        server.kill()
+        server.start()
+        async with asyncio.timeout(2 * WAIT_SECONDS):
+            assert (await client.end(await client.submit())).state == "done"
+    await redis.aclose()
+
+
+async def test_the_process_serves_its_probes_and_leaves_on_sigterm(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client, free_port: int
+) -> None:
+    environment = {
+        "PMCP_REDIS_URL": valkey_url,
+        "PMCP_PERSONA_URL": services.url,
+        "PMCP_MEMORY_URL": services.url,
+        "PMCP_MODEL_URL": model_server.url,
+        "PMCP_WORKER_PORT": str(free_port),
+        "PATH": "",
+    }
+    process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
+        [sys.executable, "-m", "pmcp_llm_worker"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        end = await client.end(await client.submit())
+        assert end.state == "done"
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as probes:
+            assert (await probes.get("/healthz")).json() == {"status": "ok"}
+            assert (await probes.get("/readyz")).json() == {"status": "ok"}
+            metrics = (await probes.get("/metrics")).text
+        assert 'pmcp_replies_total{outcome="done"} 1.0' in metrics
+        assert "pmcp_job_pickup_seconds_bucket" in metrics
+        assert "pmcp_ttft_seconds_bucket" in metrics
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, errors = await asyncio.to_thread(process.communicate, timeout=WAIT_SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert time.monotonic() - began < WAIT_SECONDS
+    lines = [orjson.loads(line) for line in errors.splitlines()]
+    ended = next(line for line in lines if line["event"] == "reply ended")
+    assert ended["request_id"].startswith("request-")
+    assert end.text not in errors

@@ -1,0 +1,229 @@
+"""The boundary where exceptions become errors, with methods and ports made for the test."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import orjson
+import pytest
+
+from pmcp_common.contracts.errors import Unavailable
+from pmcp_common.contracts.jobs import Accepted, Delta, End, Submission
+from pmcp_common.contracts.methods import METHODS, ChatParams
+from pmcp_gateway.dispatch import HANDLERS, Dispatcher
+from pmcp_gateway.methods.call import Call, Connection, Handler, Services
+from pmcp_gateway.methods.chat import chat
+from pmcp_gateway.methods.reply_frames import StreamedReply
+from pmcp_gateway.outbox import Outbox
+from pmcp_gateway.stores import Session
+
+from .conftest import SteppedClock
+
+
+class Sessions:
+    """Keeps nothing; counts, and can be away."""
+
+    def __init__(self) -> None:
+        self.saved = 0
+        self.away = False
+
+    async def save(self, session: Session) -> None:
+        if self.away:
+            raise Unavailable("The message broker is away", retry_after=1.0)
+        self.saved += 1
+
+    async def get(self, tenant: str, session_id: str) -> Session | None:
+        return None
+
+    async def set_persona(self, session: Session, persona_id: str, persona_name: str) -> None:
+        raise AssertionError
+
+
+class Box(Outbox):
+    """Shows what would be sent."""
+
+    def __init__(self) -> None:
+        self.frames: list[dict[str, Any]] = []
+
+    def put(self, frame: bytes) -> None:
+        self.frames.append(orjson.loads(frame))
+
+    def put_chunk(self, renderer: Any, delta: Delta) -> None:
+        self.put(renderer.render([delta], "now"))
+
+
+class Scene:
+    def __init__(self, handler: Handler) -> None:
+        self.sessions = Sessions()
+        nothing: Any = None
+        self.services = Services(
+            gateway_id="gw",
+            queue=nothing,
+            bus=nothing,
+            relay=nothing,
+            personas=nothing,
+            memories=nothing,
+            sessions=self.sessions,
+            reports=nothing,
+            names=nothing,
+            clock=SteppedClock(),
+            new_id=lambda: "fresh-id",
+        )
+        self.box = Box()
+        self.connection = Connection(Session("local", "s1", "local", "then"), self.box)
+        self.dispatcher = Dispatcher(self.services, dict.fromkeys(METHODS, handler))
+
+    def call(self, method: str = "persona.list", *, answered: bool = True) -> Call:
+        return Call(self.connection, 1, method, "r1", answered)
+
+    async def run(self, method: str = "persona.list", params: dict[str, Any] | None = None, **options: bool) -> Any:
+        await self.dispatcher.run(self.call(method, **options), params or {})
+        return self.box.frames
+
+
+def answering(result: dict[str, Any] | None) -> Callable[..., Awaitable[dict[str, Any] | None]]:
+    async def handler(_services: Services, _call: Call, _params: Any) -> dict[str, Any] | None:
+        return result
+
+    return handler
+
+
+def failing(error: BaseException) -> Callable[..., Awaitable[dict[str, Any] | None]]:
+    async def handler(_services: Services, _call: Call, _params: Any) -> dict[str, Any] | None:
+        raise error
+
+    return handler
+
+
+def test_every_method_of_the_table_is_carried_out_and_no_other() -> None:
+    assert HANDLERS.keys() == METHODS.keys()
+
+
+async def test_a_result_is_one_frame() -> None:
+    assert await Scene(answering({"a": 1})).run() == [{"jsonrpc": "2.0", "id": 1, "result": {"a": 1}}]
+
+
+async def test_an_unknown_method_is_named() -> None:
+    (frame,) = await Scene(answering({})).run("persona.lust")
+    assert (frame["error"]["code"], frame["error"]["message"]) == (-32601, "Method not found: persona.lust")
+
+
+async def test_a_fault_of_ours_tells_nothing_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    (frame,) = await Scene(failing(ValueError("password=hunter2"))).run()
+    assert (frame["error"]["code"], frame["error"]["message"]) == (-32603, "Internal error")
+    assert "hunter2" not in orjson.dumps(frame).decode()
+    assert [record.levelno for record in caplog.records].count(logging.ERROR) == 1
+
+
+async def test_a_fault_in_a_stream_is_a_stream_error() -> None:
+    (frame,) = await Scene(failing(ZeroDivisionError())).run("persona.chat_stream", {"message": "Hi"})
+    assert frame["result"]["event_type"] == "stream_error"
+    assert frame["error"]["message"] == "Streaming error: Internal error"
+
+
+@pytest.mark.parametrize("handler", [answering({"a": 1}), failing(Unavailable("x")), failing(ValueError())])
+async def test_a_notification_is_never_answered(handler: Handler) -> None:
+    assert await Scene(handler).run(answered=False) == []
+
+
+async def test_a_finished_request_is_logged_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    await Scene(answering({"response": "secret reply"})).run("persona.chat", {"message": "secret words"})
+    (record,) = [record for record in caplog.records if record.getMessage() == "request"]
+    assert (record.__dict__["method"], record.__dict__["outcome"]) == ("persona.chat", "ok")
+    assert "secret" not in str(record.__dict__)
+
+
+async def test_a_session_that_could_not_be_stored_is_stored_before_the_first_request_that_can() -> None:
+    scene = Scene(answering({}))
+    scene.sessions.away = True
+    (refused,) = await scene.run()
+    assert (refused["error"]["code"], refused["error"]["data"]["retry_after"]) == (-32007, 1.0)
+    scene.sessions.away = False
+    await scene.run()
+    await scene.run()
+    assert scene.sessions.saved == 1
+
+
+ACCEPTED = Accepted("s1", "m1", "e1", "aria", "Aria")
+
+
+def end(state: str, **fields: Any) -> End:
+    return End("s1", 3, 1, state, "stop", "Well met", "hash", "m1", "u1", "aria", "Aria", **fields)
+
+
+async def test_frames_of_a_reply_count_and_measure_its_chunks() -> None:
+    scene = Scene(answering({}))
+    reply = StreamedReply(scene.services, scene.call("persona.chat_stream"))
+    reply.start(ACCEPTED, ChatParams(message="Hi"))
+    reply.take(Delta("s1", 1, 1, "Well "))
+    reply.take(Delta("s1", 2, 1, "met"))
+    reply.take(end("done"))
+    start, first, second, last = (frame["result"] for frame in scene.box.frames)
+    assert (start["event_type"], start["epoch"]) == ("stream_start", "e1")
+    assert (first["data"]["chunk_number"], first["data"]["total_length"]) == (1, 5)
+    assert (second["data"]["chunk_number"], second["data"]["total_length"]) == (2, 8)
+    assert "first_seq" not in second
+    assert last["full_response"] == "Well met"
+    assert reply.outcome.result() == "done"
+
+
+async def test_a_merged_frame_names_its_first_position() -> None:
+    scene = Scene(answering({}))
+    reply = StreamedReply(scene.services, scene.call())
+    merged = orjson.loads(reply.render([Delta("s1", 4, 1, "a"), Delta("s1", 5, 1, "b")], "now"))["result"]
+    assert (merged["first_seq"], merged["seq"], merged["chunk"]) == (4, 5, "ab")
+
+
+async def test_a_reply_the_gateway_lost_ends_with_an_error_and_no_position() -> None:
+    scene = Scene(answering({}))
+    reply = StreamedReply(scene.services, scene.call("persona.chat_stream"))
+    reply.start(ACCEPTED, ChatParams(message="Hi"))
+    reply.give_up(Unavailable("gone"))
+    frame = scene.box.frames[-1]
+    assert (frame["result"]["event_type"], frame["result"]["stream_id"]) == ("stream_error", "s1")
+    assert "seq" not in frame["result"]
+    assert frame["error"]["message"] == "Chat streaming failed: gone"
+
+
+class OneReplyRelay:
+    """Delivers one event as soon as somebody watches and starts."""
+
+    def __init__(self, event: End) -> None:
+        self._event = event
+
+    def watch(self, _tenant: str, _principal: str, _stream_id: str, receiver: Any) -> Any:
+        event = self._event
+
+        class Watch:
+            def start(self, _epoch: str, *, look_now: bool) -> None:
+                receiver.take(event)
+
+            def stop(self) -> None:
+                pass
+
+        return Watch()
+
+
+class OneReplyQueue:
+    async def submit(self, submission: Submission) -> Accepted:
+        return ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("event", "code", "text"),
+    [
+        (end("cancelled"), -32003, "The reply was cancelled"),
+        (end("failed", error_code=-32010, error_message="Too late"), -32010, "Too late"),
+        (end("failed"), -32003, "The reply could not be finished"),
+    ],
+)
+async def test_chat_turns_an_end_without_reply_into_an_error(event: End, code: int, text: str) -> None:
+    scene = Scene(chat)
+    services = scene.services
+    object.__setattr__(services, "relay", cast(Any, OneReplyRelay(event)))
+    object.__setattr__(services, "queue", cast(Any, OneReplyQueue()))
+    (frame,) = await scene.run("persona.chat", {"message": "Hi"})
+    assert (frame["error"]["code"], frame["error"]["message"]) == (code, text)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pmcp_common.contracts.errors import InvalidParams
+from pmcp_common.contracts.methods import METHODS, ChatParams, PersonaSwitchParams, StreamReadParams
+from pmcp_gateway.parameters import validate
+
+
+def test_sender_is_the_player() -> None:
+    params = validate(ChatParams, {"message": "Hi", "sender": "@ann:home", "room_id": "x"})
+    assert isinstance(params, ChatParams)
+    assert params.player_id == "@ann:home"
+
+
+@pytest.mark.parametrize("value", [{}, {"persona_id": None}, {"persona_id": ""}])
+def test_absent_null_and_empty_are_told_in_the_old_words(value: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParams, match="^persona_id is required$"):
+        validate(PersonaSwitchParams, value)
+
+
+def test_other_faults_name_the_field_and_the_rule() -> None:
+    with pytest.raises(InvalidParams, match="^after_seq: ") as failed:
+        validate(StreamReadParams, {"stream_id": "s", "after_seq": 2**63})
+    assert failed.value.data == {"field": "after_seq"}
+
+
+@given(st.sampled_from(sorted(METHODS)), st.text(alphabet="qzjx", min_size=12, max_size=40))
+def test_a_wrong_value_is_never_repeated(method: str, secret: str) -> None:
+    model = METHODS[method].params
+    wrong = {name: {"inside": [secret]} for name in model.model_fields} | {"sender": [secret]}
+    try:
+        validate(model, wrong)
+    except InvalidParams as error:
+        assert secret not in error.message
+        assert secret not in str(error.data)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pmcp_common.contracts.errors import PersonaNotFound
+from pmcp_common.contracts.personas import InteractionState, Persona, PersonaView
+from pmcp_gateway.methods.persona_names import LIFETIME_SECONDS, MAX_ENTRIES, PersonaNames
+
+from .conftest import SteppedClock
+
+THEN = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Personas:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def get(self, tenant: str, reference: str, player_id: str) -> PersonaView:
+        self.asked.append(reference)
+        if reference == "nobody":
+            raise PersonaNotFound(reference)
+        persona = Persona(id=f"id-{reference.lower()}", version=1, name=reference, created_at=THEN)
+        return PersonaView(persona=persona, interaction_state=InteractionState(is_available=True, last_updated=THEN))
+
+
+def make(clock: SteppedClock | None = None) -> tuple[PersonaNames, Personas]:
+    personas: Any = Personas()
+    return PersonaNames(personas, clock or SteppedClock()), personas
+
+
+async def test_any_case_of_a_name_is_asked_once() -> None:
+    names, personas = make()
+    assert await names.resolve("local", "Aria", "p") == ("id-aria", "Aria")
+    assert await names.resolve("local", "ARIA", "q") == ("id-aria", "Aria")
+    assert personas.asked == ["Aria"]
+
+
+async def test_an_answer_is_asked_anew_after_its_life() -> None:
+    clock = SteppedClock()
+    names, personas = make(clock)
+    await names.resolve("local", "Aria", "p")
+    clock.seconds += LIFETIME_SECONDS
+    await names.resolve("local", "Aria", "p")
+    assert personas.asked == ["Aria", "Aria"]
+
+
+async def test_tenants_do_not_share_names() -> None:
+    names, personas = make()
+    await names.resolve("one", "Aria", "p")
+    await names.resolve("two", "Aria", "p")
+    assert personas.asked == ["Aria", "Aria"]
+
+
+async def test_what_was_not_found_may_exist_the_next_moment() -> None:
+    names, personas = make()
+    for _ in range(2):
+        with pytest.raises(PersonaNotFound):
+            await names.resolve("local", "nobody", "p")
+    assert personas.asked == ["nobody", "nobody"]
+
+
+async def test_it_remembers_a_bounded_number() -> None:
+    names, personas = make()
+    for number in range(MAX_ENTRIES + 1):
+        await names.resolve("local", f"p{number}", "p")
+    await names.resolve("local", f"p{MAX_ENTRIES}", "p")
+    assert len(personas.asked) == MAX_ENTRIES + 1
+    await names.resolve("local", "p0", "p")
+    assert len(personas.asked) == MAX_ENTRIES + 2

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pmcp_common.contracts.errors import DomainError, Unavailable
+from pmcp_common.contracts.jobs import Claim, Delta, End, StreamEvent, StreamPage, Submission
+from pmcp_common.testing.broker_memory import MemoryBroker
+from pmcp_gateway.relay import Relay, RelayLimits, Watch
+
+from .conftest import SteppedClock
+
+SUBMISSION = Submission(
+    tenant="local",
+    principal="local",
+    job_id="job",
+    message_id="m",
+    user_message_id="u",
+    session_id="s",
+    player_id="p",
+    message="Hi",
+    token_budget=10,
+    streaming=True,
+    gateway_id="gw",
+    request_id="r",
+    accepted_at_ms=0,
+    persona_id="aria",
+)
+
+
+class Client:
+    def __init__(self) -> None:
+        self.events: list[StreamEvent] = []
+        self.failure: DomainError | None = None
+        self.changed = asyncio.Event()
+
+    def take(self, event: StreamEvent) -> None:
+        self.events.append(event)
+        self.changed.set()
+
+    def give_up(self, error: DomainError) -> None:
+        assert self.failure is None
+        self.failure = error
+        self.changed.set()
+
+    @property
+    def seqs(self) -> list[int]:
+        return [event.seq for event in self.events]
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.events) < count and self.failure is None:
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def until_failed(self) -> DomainError:
+        await self.until(1_000_000)
+        assert self.failure is not None
+        return self.failure
+
+
+class Broker(MemoryBroker):
+    """The twin, whose live channel loses what a test says, and which can be away."""
+
+    def __init__(self, clock: SteppedClock) -> None:
+        super().__init__(clock)
+        self.lost: set[int] = set()
+        self.away = False
+        self.reads = 0
+
+    def _publish(self, gateway_id: str, events: Sequence[StreamEvent]) -> None:
+        super()._publish(gateway_id, [event for event in events if event.seq not in self.lost] or [ALIEN])
+
+    async def read(self, tenant: str, principal: str, stream_id: str, after_seq: int, limit: int = 1000) -> StreamPage:
+        self.reads += 1
+        if self.away:
+            raise Unavailable("away", retry_after=1.0)
+        return await super().read(tenant, principal, stream_id, after_seq, limit)
+
+
+ALIEN = Delta("unknown", 1, 1, "?")
+
+
+class Scene:
+    """One job, claimed, and the relay of its gateway."""
+
+    def __init__(self) -> None:
+        self.clock = SteppedClock()
+        self.broker = Broker(self.clock)
+        self.relay = Relay(self.broker, "gw", self.clock)
+        self.client = Client()
+        self.said = 0
+        self.claim: Claim
+
+    async def begin(self) -> None:
+        await self.broker.submit(SUBMISSION)
+        claim = await self.broker.claim("local", "job")
+        assert isinstance(claim, Claim)
+        self.claim = claim
+
+    def watch(self) -> Watch:
+        return self.relay.watch("local", "local", "job", self.client)
+
+    async def say(self, *texts: str) -> None:
+        for text in texts:
+            self.said += 1
+            await self.broker.append([(self.claim, Delta("job", self.said, 1, text))])
+
+    async def end(self) -> None:
+        end = End("job", self.said + 1, 1, "done", "stop", "", hashlib.sha256().hexdigest(), "m", "u", "aria", "Aria")
+        assert await self.broker.finish(self.claim, end, remember=False)
+
+    @asynccontextmanager
+    async def relaying(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.relay.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    scene = Scene()
+    await scene.begin()
+    return scene
+
+
+async def test_live_events_arrive_once_and_in_order(scene: Scene) -> None:
+    watch = scene.watch()
+    async with scene.relaying():
+        watch.start("memory")
+        await scene.say("a", "b")
+        await scene.end()
+        await scene.client.until(3)
+    assert scene.client.seqs == [1, 2, 3]
+    assert watch.ended
+
+
+async def test_events_before_the_answer_to_submit_are_kept(scene: Scene) -> None:
+    watch = scene.watch()
+    now = scene.clock.monotonic()
+    watch.accept(Delta("job", 1, 1, "a"), now)
+    assert scene.client.events == []
+    watch.start("memory")
+    assert scene.client.seqs == [1]
+
+
+async def test_what_the_live_channel_lost_is_read_from_the_stream(scene: Scene) -> None:
+    watch = scene.watch()
+    scene.broker.lost = {2, 3}
+    async with scene.relaying():
+        watch.start("memory")
+        await scene.say("a", "b", "c", "d")
+        await scene.end()
+        await scene.client.until(5)
+    assert scene.client.seqs == [1, 2, 3, 4, 5]
+
+
+async def test_a_new_subscription_looks_at_what_was_missed(scene: Scene) -> None:
+    watch = scene.watch()
+    watch.start("memory")
+    await scene.say("a")
+    async with scene.relaying():
+        await scene.client.until(1)
+    assert scene.client.seqs == [1]
+
+
+async def test_a_silent_stream_is_looked_at_ever_less_often(scene: Scene) -> None:
+    scene.watch().start("memory")
+    looked: list[float] = []
+    for _ in range(80):
+        scene.clock.seconds += 0.25
+        before = scene.broker.reads
+        scene.relay.sweep()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if scene.broker.reads > before:
+            looked.append(scene.clock.seconds - 1000)
+    assert looked == [1, 3, 7, 12, 17]
+
+
+async def test_a_lost_end_is_found_by_looking(scene: Scene) -> None:
+    scene.broker.lost = {1}
+    watch = scene.watch()
+    watch.start("memory")
+    await scene.end()
+    scene.clock.seconds += 1
+    scene.relay.sweep()
+    await scene.client.until(1)
+    assert watch.ended
+
+
+async def test_a_broker_that_is_away_is_asked_again_later(scene: Scene) -> None:
+    scene.watch().start("memory", look_now=True)
+    scene.broker.away = True
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert scene.client.failure is None
+    scene.broker.away = False
+    await scene.say("a")
+    scene.clock.seconds += 1
+    scene.relay.sweep()
+    await scene.client.until(1)
+    assert scene.client.seqs == [1]
+
+
+async def test_the_streams_own_end_is_the_only_one(scene: Scene) -> None:
+    watch = scene.watch()
+    watch.start("memory")
+    now = scene.clock.monotonic()
+    await scene.say("a")
+    await scene.end()
+    page = await scene.broker.read("local", "local", "job", 0)
+    for event in (*page.events, *page.events):
+        watch.accept(event, now)
+    watch.fail(Unavailable("late"))
+    assert scene.client.seqs == [1, 2]
+    assert scene.client.failure is None
+
+
+async def test_data_of_another_epoch_end_the_stream_as_lost(scene: Scene) -> None:
+    scene.watch().start("an older life", look_now=True)
+    failure = await scene.client.until_failed()
+    assert (failure.code, failure.data["reason"]) == (-32009, "epoch_changed")
+
+
+async def test_a_stream_that_is_gone_is_said_to_be(scene: Scene) -> None:
+    scene.relay.watch("local", "local", "gone", scene.client).start("memory", look_now=True)
+    assert (await scene.client.until_failed()).code == -32006
+
+
+async def test_a_stream_without_end_ends_for_its_client_at_the_deadline(scene: Scene) -> None:
+    scene.watch().start("memory")
+    scene.broker.away = True
+    scene.clock.seconds += 331
+    scene.relay.sweep()
+    assert (await scene.client.until_failed()).message == "Streaming request timed out after 300 seconds"
+
+
+async def test_two_clients_of_one_stream_both_get_it(scene: Scene) -> None:
+    other = Client()
+    first = scene.watch()
+    second = scene.relay.watch("local", "local", "job", other)
+    async with scene.relaying():
+        first.start("memory")
+        second.start("memory")
+        await scene.say("a")
+        await scene.client.until(1)
+        first.stop()
+        await scene.end()
+        await other.until(2)
+    assert (scene.client.seqs, other.seqs) == ([1], [1, 2])
+
+
+async def test_a_message_that_is_no_event_does_not_stop_the_relay(scene: Scene) -> None:
+    broken = Relay(_Broken(scene.broker), "gw", scene.clock, RelayLimits(resubscribe_seconds=0))
+    watch = broken.watch("local", "local", "job", scene.client)
+    watch.start("memory")
+    task = asyncio.create_task(broken.run())
+    await scene.say("a")
+    await scene.client.until(1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert scene.client.seqs == [1]
+
+
+class _Broken:
+    """Whose first subscription breaks on a message."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._first = True
+        self.read = broker.read
+        self.append = broker.append
+        self.cancellations = broker.cancellations
+
+    async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
+        if self._first:
+            self._first = False
+            raise KeyError("kind")
+        async for batch in self._broker.subscribe(gateway_id):
+            yield batch
