@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 import asyncpg
 import pytest
 import redis
+
 from pmcp_common import postgres as migrations
 from pmcp_local import model, ports, valkey
 from pmcp_local.postgres import Cluster, check_database, find_binaries, make_cluster, server_account

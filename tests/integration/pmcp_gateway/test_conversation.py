@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 
 import pmcp_client
 from pmcp_common.contracts import keys
-from pmcp_gateway.dispatch import HANDLERS
 
 from .conftest import Gateway, Peers, Player, StartGateway, Worker
 
@@ -225,10 +224,3 @@ async def test_the_client_library_speaks_to_it(gateway: Gateway, worker: Worker)
         with pytest.raises(pmcp_client.CallFailed) as failed:
             await client.call("persona.switch", {"persona_id": "nobody"})
         assert failed.value.code == -32000
-
-
-async def test_every_promised_method_is_there() -> None:
-    from pmcp_common.contracts.methods import METHODS
-    from pmcp_gateway.session import PERSONA_NEEDS
-
-    assert HANDLERS.keys() == METHODS.keys() == PERSONA_NEEDS.keys()

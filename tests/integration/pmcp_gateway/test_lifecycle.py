@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,6 +16,8 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from websockets.asyncio.client import connect
+
+from pmcp_common.redis_link import connect as connect_redis
 
 from .conftest import WAIT_SECONDS, Gateway, Peers, Player, StartGateway, Worker
 
@@ -96,15 +98,10 @@ async def test_a_player_who_leaves_does_not_end_the_reply(gateway: Gateway, work
         assert (page["state"], page["events"][0]["chunk"]) == ("done", "here")
 
 
-@pytest.fixture
-def valkey_that_dies(own_valkey: tuple[Any, str]) -> Iterator[tuple[Any, str]]:
-    yield own_valkey
-
-
 async def test_while_redis_is_away_sockets_stay_and_messages_are_refused(
-    start_gateway: StartGateway, valkey_that_dies: tuple[Any, str]
+    start_gateway: StartGateway, own_valkey: tuple[Any, str]
 ) -> None:
-    server, url = valkey_that_dies
+    server, url = own_valkey
     gateway = await start_gateway(redis_url=SecretStr(url), gateway_redis_seconds=0.3)
     async with gateway.player() as early:
         await early.result("persona.switch", {"persona_id": "Aria"})
@@ -117,10 +114,8 @@ async def test_while_redis_is_away_sockets_stay_and_messages_are_refused(
             assert (await early.result("session.get_info"))["active_persona_name"] == "Aria"
 
 
-async def test_a_silent_redis_is_as_good_as_none(
-    start_gateway: StartGateway, valkey_that_dies: tuple[Any, str]
-) -> None:
-    server, url = valkey_that_dies
+async def test_a_silent_redis_is_as_good_as_none(start_gateway: StartGateway, own_valkey: tuple[Any, str]) -> None:
+    server, url = own_valkey
     gateway = await start_gateway(redis_url=SecretStr(url), gateway_redis_seconds=0.3)
     async with gateway.player() as player:
         await player.result("session.get_info")
@@ -140,12 +135,8 @@ async def _is_refused(player: Player) -> None:
     assert time.monotonic() - started < 3
 
 
-async def test_a_reply_survives_the_restart_of_redis(
-    start_gateway: StartGateway, valkey_that_dies: tuple[Any, str]
-) -> None:
-    from pmcp_common.redis_link import connect as connect_redis
-
-    server, url = valkey_that_dies
+async def test_a_reply_survives_the_restart_of_redis(start_gateway: StartGateway, own_valkey: tuple[Any, str]) -> None:
+    server, url = own_valkey
     gateway = await start_gateway(redis_url=SecretStr(url), gateway_redis_seconds=0.3)
     redis = connect_redis(url)
     async with gateway.player() as player:
@@ -169,9 +160,8 @@ async def test_headers_that_never_end_are_cut_off(gateway: Gateway, monkeypatch:
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET /mcp HTTP/1.1\r\nHost: x\r\nX-Slow: ")
     async with asyncio.timeout(WAIT_SECONDS):
-        with pytest.raises(ConnectionResetError):
-            if await reader.read() == b"":
-                raise ConnectionResetError
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
     writer.close()
 
 

@@ -22,7 +22,9 @@ from pmcp_common.queue_arq import ArqJobQueue, QueueLimits
 from pmcp_common.redis_link import connect
 from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import Behaviour, Kind, Script
-from pmcp_llm_worker import model_watch, turn_spool
+from pmcp_llm_worker import turn_spool
+from pmcp_llm_worker.models_board_redis import RedisModelsBoard
+from pmcp_llm_worker.turn_spool_redis import REFUSED, RedisTurnSpool
 from tests.integration.pmcp_llm_worker.conftest import (
     WAIT_SECONDS,
     Client,
@@ -105,11 +107,11 @@ async def eventually(look: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _spool_is_empty(client: Client) -> bool:
-    return not await turn_spool.RedisTurnSpool(client.redis).oldest()
+    return not await RedisTurnSpool(client.redis).oldest()
 
 
 async def _board(client: Client) -> dict[str, Any]:
-    found = await model_watch.RedisModelsBoard(client.redis).entries(TENANT)
+    found = await RedisModelsBoard(client.redis).entries(TENANT)
     return {name: orjson.loads(entry) for name, entry in found.items()}
 
 
@@ -133,7 +135,7 @@ async def test_turns_are_spooled_while_memory_is_away_and_come_over_once(
 
 
 async def test_spooled_turns_are_kept_in_order_and_refused_ones_set_aside(client: Client) -> None:
-    spool = turn_spool.RedisTurnSpool(client.redis)
+    spool = RedisTurnSpool(client.redis)
     for number in range(2):
         await spool.put(TENANT, CommitTurns(turns=(turn(number, Role.USER, f"words {number}"),)))
     first, second = await spool.oldest()
@@ -141,7 +143,7 @@ async def test_spooled_turns_are_kept_in_order_and_refused_ones_set_aside(client
     await spool.set_aside(first)
     await spool.remove(second)
     assert await spool.oldest() == []
-    assert await client.redis.xlen(turn_spool.REFUSED) == 1
+    assert await client.redis.xlen(REFUSED) == 1
 
 
 async def test_a_reply_whose_worker_died_is_ended_by_another(

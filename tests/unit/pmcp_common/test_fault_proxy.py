@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+import uvloop
 
 from pmcp_common.testing.fault_proxy import Direction, Fault, FaultProxy, Scope
 
@@ -328,3 +329,22 @@ async def test_leaving_closes_everything_even_in_a_blackhole(target: Target) -> 
 def test_a_fault_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least"):
         Fault(**wrong)  # type: ignore[arg-type]  # the point is what the value is
+
+
+def test_the_faults_do_the_same_on_the_loop_the_services_run_on() -> None:
+    async def scene() -> None:
+        async with echo() as target, FaultProxy("127.0.0.1", target.port) as proxy, dialled(proxy) as streams:
+            assert await says(streams, b"x" * 300_000) == b"x" * 300_000
+            await proxy.refuse_new()
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", proxy.port)
+            await proxy.heal()
+            proxy.reset_all()
+            with pytest.raises(ConnectionResetError):
+                await streams[0].readexactly(1)
+            await target.got_reset.wait()
+            async with dialled(proxy) as again:
+                assert await says(again, b"hello") == b"hello"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scene())

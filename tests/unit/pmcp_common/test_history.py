@@ -13,7 +13,7 @@ import pytest
 from pmcp_common.contracts.frames import chunk_result, end_result, start_result
 from pmcp_common.contracts.jobs import Accepted, Delta, End
 from pmcp_common.testing.history import HistoryDamaged, HistoryFull, Recorder, read_history
-from pmcp_common.testing.history_checker import examine
+from pmcp_common.testing.history_checker import Rule, examine
 from pmcp_common.testing.history_entries import (
     TYPES,
     EndSeen,
@@ -118,6 +118,24 @@ def test_a_bare_error_counts_for_a_stream_in_flight_only(recorder: Recorder, pat
     client.wire(error)
     entries = written(recorder, path)
     assert [type(entry) for entry in entries] == [RequestAccepted, RequestRefused]
+
+
+def test_an_error_frame_before_the_acceptance_is_a_refusal_and_one_after_it_an_end(
+    recorder: Recorder, path: Path
+) -> None:
+    client = recorder.client("c", tenant="local", player="p")
+    client.sent("1", "[[m]]")
+    failure = under("1", {"event_type": "stream_error", "stream_id": "nothing"}) | {"error": {"code": -32007}}
+    client.wire(failure)
+    assert examine(written(recorder, path)).violations == ()
+    client.sent("2", "[[n]]")
+    client.accepted("2", "s", "reply", "e")
+    client.wire(
+        under("2", {"event_type": "stream_error", "stream_id": "s", "epoch": "e"}) | {"error": {"code": -32007}}
+    )
+    found = examine(written(recorder, path)).violations
+    assert [(one.rule, one.stream) for one in found] == [(Rule.ONE_TERMINAL, "s")]
+    assert "without a position" in found[0].evidence
 
 
 def test_a_reply_without_streaming_is_acceptance_and_end(recorder: Recorder, path: Path) -> None:

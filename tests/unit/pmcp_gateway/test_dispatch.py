@@ -18,6 +18,7 @@ from pmcp_gateway.methods.chat import chat
 from pmcp_gateway.methods.reply_frames import StreamedReply
 from pmcp_gateway.outbox import Outbox
 from pmcp_gateway.stores import Session
+from pmcp_gateway.timestamps import Stamps
 
 from .conftest import SteppedClock
 
@@ -69,6 +70,7 @@ class Scene:
             reports=nothing,
             names=nothing,
             clock=SteppedClock(),
+            stamps=Stamps(SteppedClock()),
             new_id=lambda: "fresh-id",
         )
         self.box = Box()

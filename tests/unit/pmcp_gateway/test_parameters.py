@@ -19,12 +19,12 @@ def test_sender_is_the_player() -> None:
 
 @pytest.mark.parametrize("value", [{}, {"persona_id": None}, {"persona_id": ""}])
 def test_absent_null_and_empty_are_told_in_the_old_words(value: dict[str, Any]) -> None:
-    with pytest.raises(InvalidParams, match="^persona_id is required$"):
+    with pytest.raises(InvalidParams, match=r"^persona_id is required$"):
         validate(PersonaSwitchParams, value)
 
 
 def test_other_faults_name_the_field_and_the_rule() -> None:
-    with pytest.raises(InvalidParams, match="^after_seq: ") as failed:
+    with pytest.raises(InvalidParams, match=r"^after_seq: ") as failed:
         validate(StreamReadParams, {"stream_id": "s", "after_seq": 2**63})
     assert failed.value.data == {"field": "after_seq"}
 
@@ -33,8 +33,9 @@ def test_other_faults_name_the_field_and_the_rule() -> None:
 def test_a_wrong_value_is_never_repeated(method: str, secret: str) -> None:
     model = METHODS[method].params
     wrong = {name: {"inside": [secret]} for name in model.model_fields} | {"sender": [secret]}
+    said = ""
     try:
         validate(model, wrong)
     except InvalidParams as error:
-        assert secret not in error.message
-        assert secret not in str(error.data)
+        said = f"{error.message} {error.data}"
+    assert secret not in said

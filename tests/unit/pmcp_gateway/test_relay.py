@@ -286,3 +286,12 @@ class _Broken:
             raise KeyError("kind")
         async for batch in self._broker.subscribe(gateway_id):
             yield batch
+
+
+async def test_a_stored_event_that_cannot_be_read_ends_the_stream_with_an_error(scene: Scene) -> None:
+    async def read(*_: object) -> StreamPage:
+        raise KeyError("kind")
+
+    scene.broker.read = read  # type: ignore[method-assign,assignment]
+    scene.watch().start("memory", look_now=True)
+    assert (await scene.client.until_failed()).code == -32603

@@ -44,7 +44,7 @@ class Report:
 
 
 class Supervisor:
-    """Made in the task that runs it: that is the one `interrupt` ends."""
+    """`interrupt` ends the task it runs in; before it runs, the one it was made in."""
 
     def __init__(self, parts: Sequence[Part], log_directory: Path, limits: Limits, report: Report) -> None:
         self._levels = order_by_need(parts)
@@ -63,6 +63,7 @@ class Supervisor:
 
     async def run(self, body: Callable[[], Coroutine[Any, Any, int]]) -> int:
         """Start everything, then the body; its exit code. Ends early with StackError when a part is lost."""
+        self._main = asyncio.current_task()
         failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             await self._start(failure)

@@ -25,6 +25,7 @@ from pmcp_gateway.relay import Relay
 from pmcp_gateway.reports_redis import RedisReports
 from pmcp_gateway.sessions_redis import RedisSessions
 from pmcp_gateway.settings import GatewaySettings
+from pmcp_gateway.timestamps import Stamps
 
 VERSION = "0.1.0"
 SWEEP_SECONDS = 1.0
@@ -77,6 +78,7 @@ def _services(
         reports=RedisReports(redis),
         names=PersonaNames(personas, clock),
         clock=clock,
+        stamps=Stamps(clock),
         new_id=lambda: str(uuid.uuid4()),
     )
 

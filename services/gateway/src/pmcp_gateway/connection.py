@@ -28,7 +28,6 @@ from pmcp_gateway.outbox import Outbox, OutboxLimits
 from pmcp_gateway.protocol import ErrorReply, JsonId, Notification, Request
 from pmcp_gateway.session import refusal
 from pmcp_gateway.stores import Session
-from pmcp_gateway.timestamps import timestamp
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ class SocketEndpoint:
             tenant=self._tenant,
             session_id=uuid.UUID(self._services.new_id()).hex,
             principal=PRINCIPAL,
-            connected_at=timestamp(self._services.clock.now()),
+            connected_at=self._services.stamps.now(),
         )
 
     def sweep(self) -> None:
@@ -106,7 +105,9 @@ class Socket:
         self._limits = limits
         self._cut = cut
         self._send = send
-        self.outbox = Outbox(self._send_text, lambda: self._close(closing.TOO_SLOW), services.clock, limits.outbox)
+        self.outbox = Outbox(
+            self._send_text, lambda: self._close(closing.TOO_SLOW), services.clock, limits.outbox, services.stamps
+        )
         self._connection = Connection(session, self.outbox)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: dict[JsonId | object, asyncio.Task[None]] = {}

@@ -13,11 +13,11 @@ from pmcp_common.contracts.errors import DomainError, InternalError, MethodNotFo
 from pmcp_common.contracts.methods import METHODS
 from pmcp_gateway import protocol
 from pmcp_gateway.methods import chat, memory, persona, session, stream, system
-from pmcp_gateway.methods.call import Call, Handler, Services, ensure_session
+from pmcp_gateway.methods.call import Call, Handler, Services, ensure_session, with_persona
 from pmcp_gateway.methods.reply_frames import early_failure
 from pmcp_gateway.metrics import REQUEST_SECONDS, REQUESTS
 from pmcp_gateway.parameters import validate
-from pmcp_gateway.timestamps import timestamp
+from pmcp_gateway.session import PERSONA_NEEDS, PersonaNeed
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,8 @@ class Dispatcher:
             raise MethodNotFound(call.method)
         valid = validate(method.params, params)
         await ensure_session(self._services, call)
+        if PERSONA_NEEDS[call.method] is PersonaNeed.ACTIVE and getattr(valid, "persona_id", None) is None:
+            call = await with_persona(self._services, call)
         return await self._handlers[call.method](self._services, call, valid)
 
     def _answer_failure(self, call: Call, error: DomainError) -> None:
@@ -75,7 +77,7 @@ class Dispatcher:
             return
         method = METHODS.get(call.method)
         if method is not None and method.result is None:
-            now = timestamp(self._services.clock.now())
+            now = self._services.stamps.now()
             call.connection.outbox.put(early_failure(call, error, self._services.new_id(), now))
         else:
             call.connection.outbox.put(protocol.failure(call.id, error, call.method))

@@ -15,11 +15,14 @@ from typing import Protocol
 
 from pmcp_common.bus import StreamBus
 from pmcp_common.clock import Clock
-from pmcp_common.contracts.errors import DeadlineExceeded, DomainError, StreamPosition, Unavailable
+from pmcp_common.contracts.errors import DeadlineExceeded, DomainError, InternalError, StreamPosition, Unavailable
 from pmcp_common.contracts.jobs import End, StreamEvent
 from pmcp_gateway.metrics import CATCH_UPS, STREAMS
 
 log = logging.getLogger(__name__)
+
+UNREADABLE = (ValueError, KeyError, TypeError)
+"""What decoding raises when no worker of ours wrote the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class Relay:
             try:
                 async for batch in self._bus.subscribe(self._gateway_id):
                     self._take(batch)
-            except (DomainError, ValueError, KeyError, TypeError) as error:
+            except (DomainError, *UNREADABLE) as error:
                 # A message that is no event of ours; the streams themselves are read after the next subscription.
                 log.warning("live channel broken", extra={"error": type(error).__name__})
             await asyncio.sleep(self._limits.resubscribe_seconds)
@@ -209,6 +212,9 @@ class Relay:
             pass  # the next look is due within seconds
         except DomainError as error:
             watch.fail(error)
+        except UNREADABLE as error:
+            log.warning("stored event unreadable", extra={"error": type(error).__name__})
+            watch.fail(InternalError("The stream holds an event that cannot be read"))
         finally:
             watch.reading = False
 

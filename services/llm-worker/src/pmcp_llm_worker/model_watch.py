@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
 from pmcp_common.clock import Clock
-from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import DomainError
-from pmcp_common.redis_link import BytesRedis, broker_errors
 from pmcp_llm_worker import metrics
 from pmcp_llm_worker.model import ModelClient, ModelReport
 
@@ -28,31 +26,13 @@ STALE_SECONDS = 30.0
 
 
 class ModelsBoard(Protocol):
-    """What all workers of a tenant see, by worker id. Raises Unavailable."""
+    """Port: what all workers of a tenant see, by worker id. Raises Unavailable. Adapter: `models_board_redis`."""
 
     async def put(self, tenant: str, worker_id: str, entry: bytes) -> None: ...
 
     async def entries(self, tenant: str) -> dict[str, bytes]: ...
 
     async def drop(self, tenant: str, worker_ids: list[str]) -> None: ...
-
-
-class RedisModelsBoard:
-    def __init__(self, redis: BytesRedis) -> None:
-        self._redis: Any = redis
-
-    async def put(self, tenant: str, worker_id: str, entry: bytes) -> None:
-        with broker_errors():
-            await self._redis.hset(keys.models(tenant), worker_id, entry)
-
-    async def entries(self, tenant: str) -> dict[str, bytes]:
-        with broker_errors():
-            found = await self._redis.hgetall(keys.models(tenant))
-        return {name.decode(): entry for name, entry in found.items()}
-
-    async def drop(self, tenant: str, worker_ids: list[str]) -> None:
-        with broker_errors():
-            await self._redis.hdel(keys.models(tenant), *worker_ids)
 
 
 class ModelWatch:

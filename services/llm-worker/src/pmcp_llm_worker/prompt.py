@@ -146,7 +146,7 @@ def _last_turn(parts: PromptParts, turns: Sequence[Turn], memories: Sequence[Rec
     name = parts.persona.name
     notes = [f"{name} remembers: {memory.content.strip()}" for memory in memories]
     notes += [f"{name} remembers: {words}" for words in _last_words(turns)]
-    return "\n\n".join(part for part in (f"({_moment(parts)})", message, "\n".join(notes)) if part)
+    return "\n\n".join(part for part in (f"{_moment(parts)} {message}", "\n".join(notes)) if part)
 
 
 def _last_words(turns: Sequence[Turn]) -> list[str]:

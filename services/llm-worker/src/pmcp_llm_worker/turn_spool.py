@@ -1,7 +1,7 @@
-"""Turns owed to the memory service while it is away: kept in Redis, brought over by a background task.
+"""Port: turns owed to the memory service while it is away; and the task that brings them over.
 
 At-least-once and idempotent: turns have ids, so that several workers may bring the same ones. An entry the memory
-service refuses for good is set aside, so that it does not hold up those behind it.
+service refuses for good is set aside, so that it does not hold up those behind it. Adapter: `turn_spool_redis`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,16 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import orjson
-
-from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import DomainError
 from pmcp_common.contracts.memories import CommitTurns
 from pmcp_common.peers import MemoryPeer
-from pmcp_common.redis_link import BytesRedis, broker_errors
 
 log = logging.getLogger(__name__)
 
-MAX_ENTRIES = 100_000
 PAGE = 100
 FLUSH_SECONDS = 2.0
-REFUSED = f"{keys.SPOOL}:refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +43,6 @@ class TurnSpool(Protocol):
     async def set_aside(self, entry: SpooledTurns) -> None:
         """Keep an entry the memory service will never take where an operator finds it."""
         ...
-
-
-class RedisTurnSpool:
-    def __init__(self, redis: BytesRedis) -> None:
-        self._redis = redis
-
-    async def put(self, tenant: str, turns: CommitTurns) -> None:
-        with broker_errors():
-            await self._redis.xadd(keys.SPOOL, _encode(tenant, turns), maxlen=MAX_ENTRIES, approximate=True)
-
-    async def oldest(self) -> Sequence[SpooledTurns]:
-        with broker_errors():
-            entries = await self._redis.xrange(keys.SPOOL, count=PAGE)
-        return [_decode(entry_id, fields) for entry_id, fields in entries]
-
-    async def remove(self, entry: SpooledTurns) -> None:
-        with broker_errors():
-            await self._redis.xdel(keys.SPOOL, entry.entry_id)
-
-    async def set_aside(self, entry: SpooledTurns) -> None:
-        with broker_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xadd(REFUSED, _encode(entry.tenant, entry.turns), maxlen=MAX_ENTRIES, approximate=True)
-                pipe.xdel(keys.SPOOL, entry.entry_id)
-                await pipe.execute()
-
-
-def _encode(tenant: str, turns: CommitTurns) -> dict[Any, Any]:
-    return {"tenant": tenant, "turns": orjson.dumps(turns.model_dump(mode="json"))}
-
-
-def _decode(entry_id: bytes, fields: dict[bytes, bytes]) -> SpooledTurns:
-    return SpooledTurns(
-        entry_id.decode(), fields[b"tenant"].decode(), CommitTurns.model_validate_json(fields[b"turns"])
-    )
 
 
 async def flush_once(spool: TurnSpool, memory: MemoryPeer) -> int:

@@ -39,11 +39,13 @@ from pmcp_llm_worker.jobs import REMEMBER_TRIES, RememberJob, ReplyJob
 from pmcp_llm_worker.leases import Leases
 from pmcp_llm_worker.model import Generation, ModelClient, Patience
 from pmcp_llm_worker.model_retry import RetryingModel
-from pmcp_llm_worker.model_watch import ModelWatch, RedisModelsBoard
+from pmcp_llm_worker.model_watch import ModelWatch
+from pmcp_llm_worker.models_board_redis import RedisModelsBoard
 from pmcp_llm_worker.ollama import OllamaClient
 from pmcp_llm_worker.openai_compat import OpenAICompatClient
 from pmcp_llm_worker.persona_cache import PersonaCache
 from pmcp_llm_worker.settings import WorkerSettings
+from pmcp_llm_worker.turn_spool_redis import RedisTurnSpool
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ async def start(
     bus = RedisStreamBus(redis, settings.redis_url)
     queue = ArqJobQueue(redis, bus)
     leases = Leases(queue)
-    spool = turn_spool.RedisTurnSpool(redis)
+    spool = RedisTurnSpool(redis)
     client = build_client(settings, model_session, clock)
     watch = ModelWatch(client, RedisModelsBoard(redis), clock, settings.tenant, worker_id())
     turn = ChatTurn(

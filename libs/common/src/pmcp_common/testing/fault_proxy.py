@@ -101,7 +101,9 @@ class FaultProxy:
     # ---- behaviour
 
     def set_fault(self, fault: Fault, direction: Direction | None = None, scope: Scope = Scope.ALL) -> None:
-        """Replaces the behaviour; None means both directions. A cut counts the bytes from now on."""
+        """Replaces the behaviour; None means both directions. A cut counts the bytes from now on.
+
+        What a latency already holds back keeps its delay."""
         for one in Direction if direction is None else (direction,):
             if scope is not Scope.EXISTING:
                 self._faults[one] = fault
@@ -114,7 +116,9 @@ class FaultProxy:
         self.set_fault(Fault(), None, scope)
 
     def blackhole(self, direction: Direction | None = None, scope: Scope = Scope.ALL) -> None:
-        """Accepts and forwards nothing, until another behaviour is set. Other faults of the direction stay."""
+        """Accepts and forwards nothing, hang-ups neither, until another behaviour is set; then all of it is delivered.
+
+        Latency and the other parts of the direction's fault stay as they are."""
         for one in Direction if direction is None else (direction,):
             self.set_fault(replace(self._faults[one], blackhole=True), one, scope)
 

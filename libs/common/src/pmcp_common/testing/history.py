@@ -163,10 +163,15 @@ class ClientRecorder:
         result = frame.get("params") if frame.get("method") == "stream.event" else frame.get("result")
         if not isinstance(result, Mapping) or "event_type" not in result:
             # Only an error of a request that was sent as a stream counts, and the caller knows which those are.
-            if "error" in frame and request in self._accepted:
+            if isinstance(frame.get("error"), Mapping) and request in self._accepted:
                 self.refused(request, int(frame["error"].get("code", 0)))
             return
         event = result["event_type"]
+        if event == ERROR and "seq" not in result and request and request not in self._accepted:
+            # A stream that never began: its stream id names nothing.
+            error = frame.get("error")
+            self.refused(request, int(error.get("code", 0)) if isinstance(error, Mapping) else 0)
+            return
         stream, epoch = str(result.get("stream_id", "")), str(result.get("epoch", ""))
         if event == START:
             self._start(request, stream, epoch, result)

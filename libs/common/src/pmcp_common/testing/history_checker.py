@@ -57,8 +57,8 @@ class Summary:
 
     @property
     def upper_bound(self) -> float | None:
-        """Of the share of violated streams, at 95 %. None when there are violations, or nothing was tried."""
-        if self.streams == 0 or any(self.violations.values()):
+        """Of the share of violated streams, at 95 %. None: there are violations, or not all was tried and checked."""
+        if self.streams == 0 or self.not_checked or any(self.violations.values()):
             return None
         return min(1.0, CONFIDENCE_FACTOR / self.streams)
 

@@ -102,11 +102,6 @@ class StreamView:
         if self.complete:
             yield from self._compare(end)
 
-    def text_up_to(self, position: int) -> str | None:
-        """None: not known, the position is inside a joined frame or beyond the head."""
-        bound = self._bounds.get(position)
-        return None if bound is None else self.text[:bound]
-
     def all_text(self) -> str:
         """All that was ever shown here, wrong places included."""
         return "\n".join([*self.past, self.text, (self.end.text or "") if self.end is not None else ""])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pmcp_common.bus import StreamBus
@@ -17,6 +17,7 @@ from pmcp_gateway.outbox import Outbox
 from pmcp_gateway.protocol import JsonId
 from pmcp_gateway.relay import Relay
 from pmcp_gateway.stores import Session, SessionStore, WorkerReports
+from pmcp_gateway.timestamps import Stamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Services:
     reports: WorkerReports
     names: PersonaNames
     clock: Clock
+    stamps: Stamps
     new_id: Callable[[], str]
     """A fresh UUID as text."""
     submissions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64))
@@ -56,6 +58,8 @@ class Call:
     request_id: str
     answered: bool = True
     """False for a notification: it is carried out and nothing is sent."""
+    persona_id: str | None = None
+    """The session's persona, for methods that need one when none is named (`session.PERSONA_NEEDS`)."""
 
     @property
     def tenant(self) -> str:
@@ -86,9 +90,9 @@ async def ensure_session(services: Services, call: Call) -> None:
         connection.stored = True
 
 
-async def active_persona(services: Services, call: Call) -> tuple[str, str]:
-    """Id and name of the session's persona. Raises NoActivePersona."""
+async def with_persona(services: Services, call: Call) -> Call:
+    """The call with the session's persona. Raises NoActivePersona."""
     session = await services.sessions.get(call.tenant, call.session_id)
     if session is None or session.persona_id is None:
         raise NoActivePersona
-    return session.persona_id, session.persona_name or ""
+    return replace(call, persona_id=session.persona_id)

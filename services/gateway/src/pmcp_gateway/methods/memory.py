@@ -6,15 +6,15 @@ from typing import Any
 
 from pmcp_common.contracts.memories import RecallRequest
 from pmcp_common.contracts.methods import MemorySearchParams, MemorySearchResult
-from pmcp_gateway.methods.call import Call, Services, active_persona
+from pmcp_gateway.methods.call import Call, Services
 
 
 async def search(services: Services, call: Call, params: MemorySearchParams) -> dict[str, Any]:
     player = call.player(params.player_id)
-    if params.persona_id is None:
-        persona_id, _ = await active_persona(services, call)
-    else:
+    persona_id = call.persona_id
+    if params.persona_id is not None:
         persona_id, _ = await services.names.resolve(call.tenant, params.persona_id, player)
+    assert persona_id is not None
     answer = await services.memories.search(
         call.tenant,
         RecallRequest(

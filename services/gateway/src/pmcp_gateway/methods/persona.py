@@ -18,7 +18,7 @@ from pmcp_common.contracts.methods import (
     PersonaSwitchResult,
 )
 from pmcp_common.contracts.personas import PersonaView
-from pmcp_gateway.methods.call import Call, Services, active_persona
+from pmcp_gateway.methods.call import Call, Services
 from pmcp_gateway.timestamps import timestamp
 
 
@@ -75,10 +75,7 @@ async def switch(services: Services, call: Call, params: PersonaSwitchParams) ->
 
 async def status(services: Services, call: Call, params: PersonaStatusParams) -> dict[str, Any]:
     player = call.player(params.player_id)
-    reference = params.persona_id
-    if reference is None:
-        reference, _ = await active_persona(services, call)
-    view = await services.personas.get(call.tenant, reference, player)
+    view = await services.personas.get(call.tenant, params.persona_id or call.persona_id or "", player)
     persona, state = view.persona, view.interaction_state
     return PersonaStatusResult(
         persona=PersonaStatusPersona.model_validate(persona.model_dump(include=set(PersonaStatusPersona.model_fields))),

@@ -15,7 +15,6 @@ from pmcp_common.contracts.jobs import Accepted, Delta, End, StreamEvent
 from pmcp_common.contracts.methods import ChatParams
 from pmcp_gateway import protocol
 from pmcp_gateway.methods.call import Call, Services
-from pmcp_gateway.timestamps import timestamp
 
 FAILED_LATE = "Chat streaming failed"
 FAILED_EARLY = "Streaming error"
@@ -25,7 +24,7 @@ class StreamedReply:
     """A `relay.Receiver` and an `outbox.ChunkRenderer`."""
 
     def __init__(self, services: Services, call: Call) -> None:
-        self._clock = services.clock
+        self._stamps = services.stamps
         self._call = call
         self._outbox = call.connection.outbox
         self._epoch = ""
@@ -37,7 +36,7 @@ class StreamedReply:
 
     def start(self, accepted: Accepted, params: ChatParams) -> None:
         self._epoch, self._stream_id = accepted.epoch, accepted.stream_id
-        now = timestamp(self._clock.now())
+        now = self._stamps.now()
         result = start_result(accepted, params.message, params.token_budget, now)
         self._outbox.put(protocol.success(self._call.id, result))
 
@@ -45,7 +44,7 @@ class StreamedReply:
         if isinstance(event, Delta):
             self._outbox.put_chunk(self, event)
             return
-        result = end_result(event, self._epoch, timestamp(self._clock.now()))
+        result = end_result(event, self._epoch, self._stamps.now())
         if event.state == "failed":
             error = _late_error(self._call.method, event)
             self._outbox.put(protocol.stream_failure(self._call.id, result, error))
@@ -57,7 +56,7 @@ class StreamedReply:
         result = {
             "event_type": ERROR,
             "stream_id": self._stream_id,
-            "timestamp": timestamp(self._clock.now()),
+            "timestamp": self._stamps.now(),
             "epoch": self._epoch,
         }
         fields = protocol.error_object(error, self._call.method)

@@ -10,7 +10,6 @@ from pmcp_common.contracts.frames import chunk_result, end_result
 from pmcp_common.contracts.jobs import Delta, StreamEvent, StreamPage, text_of
 from pmcp_common.contracts.methods import StreamCancelParams, StreamCancelResult, StreamReadParams, StreamReadResult
 from pmcp_gateway.methods.call import Call, Services
-from pmcp_gateway.timestamps import timestamp
 
 
 async def cancel(services: Services, call: Call, params: StreamCancelParams) -> dict[str, Any]:
@@ -25,7 +24,7 @@ async def read(services: Services, call: Call, params: StreamReadParams) -> dict
     if params.after_seq > page.head_seq:
         raise StreamPosition("The position is ahead of the stream", reason="ahead", head_seq=page.head_seq)
     shown = await _chars_before(services, call, params, page)
-    now = timestamp(services.clock.now())
+    now = services.stamps.now()
     return StreamReadResult(
         stream_id=params.stream_id,
         epoch=page.epoch,

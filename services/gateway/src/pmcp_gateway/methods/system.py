@@ -10,7 +10,6 @@ from pmcp_common.contracts.methods import NoParams, SystemModelsResult, SystemSt
 from pmcp_common.contracts.personas import PersonaView
 from pmcp_gateway.methods.call import Call, Services
 from pmcp_gateway.stores import ModelReport
-from pmcp_gateway.timestamps import timestamp
 
 ACTIVE_CONVERSATION_MS = 3_600_000
 NO_WORKER = "No worker has reported within the last 30 seconds"
@@ -57,7 +56,7 @@ async def status(services: Services, call: Call, _params: NoParams) -> dict[str,
         active_conversations=conversations,
         current_persona=persona_id,
         current_conversation=persona_id and keys.conversation_id(call.tenant, persona_id, call.session_id),
-        timestamp=timestamp(services.clock.now()),
+        timestamp=services.stamps.now(),
     ).model_dump(mode="json")
 
 

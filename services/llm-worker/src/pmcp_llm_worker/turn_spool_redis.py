@@ -1,0 +1,51 @@
+"""`TurnSpool` on a Redis Stream, bounded: at the limit the oldest entries are lost rather than Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from pmcp_common.contracts import keys
+from pmcp_common.contracts.memories import CommitTurns
+from pmcp_common.redis_link import BytesRedis, broker_errors
+from pmcp_llm_worker.turn_spool import PAGE, SpooledTurns
+
+MAX_ENTRIES = 100_000
+REFUSED = f"{keys.SPOOL}:refused"
+
+
+class RedisTurnSpool:
+    def __init__(self, redis: BytesRedis) -> None:
+        self._redis = redis
+
+    async def put(self, tenant: str, turns: CommitTurns) -> None:
+        with broker_errors():
+            await self._redis.xadd(keys.SPOOL, _encode(tenant, turns), maxlen=MAX_ENTRIES, approximate=True)
+
+    async def oldest(self) -> Sequence[SpooledTurns]:
+        with broker_errors():
+            entries = await self._redis.xrange(keys.SPOOL, count=PAGE)
+        return [_decode(entry_id, fields) for entry_id, fields in entries]
+
+    async def remove(self, entry: SpooledTurns) -> None:
+        with broker_errors():
+            await self._redis.xdel(keys.SPOOL, entry.entry_id)
+
+    async def set_aside(self, entry: SpooledTurns) -> None:
+        with broker_errors():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.xadd(REFUSED, _encode(entry.tenant, entry.turns), maxlen=MAX_ENTRIES, approximate=True)
+                pipe.xdel(keys.SPOOL, entry.entry_id)
+                await pipe.execute()
+
+
+def _encode(tenant: str, turns: CommitTurns) -> dict[Any, Any]:
+    return {"tenant": tenant, "turns": orjson.dumps(turns.model_dump(mode="json"))}
+
+
+def _decode(entry_id: bytes, fields: dict[bytes, bytes]) -> SpooledTurns:
+    return SpooledTurns(
+        entry_id.decode(), fields[b"tenant"].decode(), CommitTurns.model_validate_json(fields[b"turns"])
+    )

@@ -1,0 +1,125 @@
+-- One recall, one statement. Read by recall_store.py; formula and weights: ranking.py; why: docs/memory.md.
+
+-- name: recall_memories
+-- $1 tenant  $2 persona  $3 player  $4 vector  $5 its model
+-- $6 words of the question  $7 the same without its participants' names  $8 words too common to search by
+-- $9 months  $10 years  $11 'player' and 'persona' as "I" and "you" mean them  $12 words that may name a speaker
+-- $13 cues asked for (bits)  $14 now  $15 weights, in the order of ranking.PARTS  $16 candidates of each kind
+-- $17 type or null  $18 least importance  $19 sources known already  $20 as of (null: now)  $21 how many
+WITH asked AS MATERIALIZED (
+    SELECT
+        $4::public.vector::public.halfvec AS vector,
+        (
+            SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery
+            FROM (SELECT lexeme FROM unnest(to_tsvector('english', $6)) WHERE lexeme <> ALL ($8::text[]) LIMIT 64) AS w
+        ) AS any_word
+),
+terms AS MATERIALIZED (
+    SELECT quote_literal(lexeme)::tsquery AS term, 1 << (row_number() OVER () - 1)::integer AS bit
+    FROM (SELECT lexeme FROM unnest(to_tsvector('english', $7)) WHERE lexeme <> ALL ($8::text[]) LIMIT 24) AS w
+),
+nearest AS (
+    SELECT id, thread_id, ordinal
+    FROM memory.visible_memories($1, $2, $3)
+    WHERE embedding_model = $5
+        AND ($17::text IS NULL OR memory_type = $17) AND importance >= $18
+        AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
+    ORDER BY embedding <=> (SELECT vector FROM asked)
+    LIMIT $16
+),
+wordy AS (
+    SELECT id, thread_id, ordinal
+    FROM memory.visible_memories($1, $2, $3)
+    WHERE embedding_model = $5 AND words @@ (SELECT any_word FROM asked)
+        AND ($17::text IS NULL OR memory_type = $17) AND importance >= $18
+        AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
+    ORDER BY ts_rank(words, (SELECT any_word FROM asked)) DESC, id
+    LIMIT $16
+),
+candidates AS MATERIALIZED (
+    SELECT id, thread_id, ordinal FROM nearest UNION SELECT id, thread_id, ordinal FROM wordy
+),
+places AS MATERIALIZED (
+    SELECT DISTINCT thread_id, ordinal + step AS ordinal FROM candidates CROSS JOIN generate_series(-4, 4) AS step
+),
+-- Candidates and what stands around them, each with its own evidence.
+around AS MATERIALIZED (
+    SELECT
+        m.id, m.thread_id, m.episode, m.ordinal,
+        1 - (m.embedding <=> (SELECT vector FROM asked)) AS cosine,
+        coalesce((SELECT bit_or(t.bit) FROM terms t WHERE m.words @@ t.term), 0) AS mask,
+        EXISTS (SELECT 1 FROM candidates c WHERE c.id = m.id) AS candidate
+    FROM places p
+    JOIN memory.visible_memories($1, $2, $3) m ON m.thread_id = p.thread_id AND m.ordinal = p.ordinal
+    WHERE m.embedding_model = $5 AND ($20::timestamptz IS NULL OR m.occurred_at <= $20)
+),
+bounds AS MATERIALIZED (
+    SELECT min(cosine) AS low, greatest(max(cosine) - min(cosine), 1e-6) AS width, count(*) AS candidates
+    FROM around WHERE candidate
+),
+term_weights AS MATERIALIZED (
+    SELECT bit, ln(1 + (n - found + 0.5::float8) / (found + 0.5::float8)) AS weight
+    FROM (
+        SELECT t.bit, (SELECT candidates FROM bounds) AS n,
+            (SELECT count(*) FROM around a WHERE a.candidate AND a.mask & t.bit <> 0) AS found
+        FROM terms t
+    ) AS counted
+),
+spread AS (
+    SELECT
+        id, candidate, cosine, mask,
+        max(cosine) OVER (neighbours RANGE BETWEEN 4 PRECEDING AND 4 FOLLOWING EXCLUDE CURRENT ROW) AS near_cosine,
+        coalesce(bit_or(mask) OVER (neighbours RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING), 0) AS mask_1,
+        coalesce(bit_or(mask) OVER (neighbours RANGE BETWEEN 2 PRECEDING AND 2 FOLLOWING), 0) AS mask_2,
+        coalesce(bit_or(mask) OVER (neighbours RANGE BETWEEN 3 PRECEDING AND 3 FOLLOWING), 0) AS mask_3
+    FROM around
+    WINDOW neighbours AS (PARTITION BY thread_id, episode ORDER BY ordinal)
+),
+parts AS (
+    SELECT
+        m.id, m.content, m.memory_type, m.importance, m.emotional_valence, m.related_personas, m.visibility, m.created_at,
+        m.accessed_count, m.thread_id, m.episode, m.ordinal, m.speaker, m.said_by, m.occurred_at, m.source_message_ids,
+        s.cosine,
+        (s.cosine - b.low) / b.width AS meaning,
+        greatest((coalesce(s.near_cosine, b.low) - b.low) / b.width, 0) AS nearby,
+        coalesce((
+            SELECT sum(
+                w.weight * CASE
+                    WHEN s.mask & w.bit <> 0 THEN 1.0::float8
+                    WHEN s.mask_1 & w.bit <> 0 THEN 0.7::float8
+                    WHEN s.mask_2 & w.bit <> 0 THEN 0.49::float8
+                    WHEN s.mask_3 & w.bit <> 0 THEN 0.343::float8
+                    ELSE 0.0::float8
+                END
+            ) / sum(w.weight) FROM term_weights w
+        ), 0) AS wording,
+        greatest(
+            (m.said_by = ANY ($11::text[]))::integer,
+            (string_to_array(lower(m.speaker), ' ') && $12::text[])::integer, 0
+        ) AS speaker_asked,
+        CASE
+            WHEN cardinality($9::integer[]) > 0 THEN (
+                extract(month FROM coalesce(m.world_time, m.occurred_at)) = ANY ($9)
+                AND (cardinality($10::integer[]) = 0 OR extract(year FROM coalesce(m.world_time, m.occurred_at)) = ANY ($10))
+            )::integer
+            ELSE 0.3::float8 * (extract(year FROM coalesce(m.world_time, m.occurred_at)) = ANY ($10))::integer
+        END AS date_asked,
+        (m.cues & 1) AS tells_time,
+        (m.cues & 8 <> 0)::integer AS only_asks,
+        bit_count((m.cues & $13)::bit(8))::float8 AS cues_asked,
+        exp(-extract(epoch FROM greatest($14::timestamptz - m.occurred_at, interval '0'))::float8 / 2592000) AS recency,
+        (m.player_id IS NOT DISTINCT FROM $3)::integer AS relationship
+    FROM spread s
+    CROSS JOIN bounds b
+    JOIN memory.memories m ON m.tenant_id = $1 AND m.id = s.id
+    WHERE s.candidate
+)
+SELECT
+    *,
+    ($15::float8[])[1] * meaning + ($15::float8[])[2] * nearby + ($15::float8[])[3] * wording
+    + ($15::float8[])[4] * speaker_asked + ($15::float8[])[5] * date_asked + ($15::float8[])[6] * tells_time
+    + ($15::float8[])[7] * cues_asked + ($15::float8[])[8] * only_asks + ($15::float8[])[9] * importance
+    + ($15::float8[])[10] * recency + ($15::float8[])[11] * relationship AS score
+FROM parts
+ORDER BY score DESC, id
+LIMIT $21
