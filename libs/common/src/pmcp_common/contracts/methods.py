@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from pmcp_common.contracts.memories import Importance, MemoryType
+from pmcp_common.contracts.method_models import NoParams as NoParams
+from pmcp_common.contracts.method_models import OfPlayer as OfPlayer
+from pmcp_common.contracts.method_models import Params as Params
+from pmcp_common.contracts.method_models import Result as Result
 from pmcp_common.contracts.personas import Identifier
 
 MAX_MESSAGE_BYTES = 32 * 1024
@@ -30,26 +34,6 @@ def _message(value: str) -> str:
 
 Message = Annotated[str, AfterValidator(_message)]
 """What a player says: not blank, no NUL, at most 32 KiB of UTF-8."""
-
-
-class Params(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-
-class Result(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NoParams(Params):
-    pass
-
-
-class OfPlayer(Params):
-    """Whose history, memories and state are meant; the session itself when nobody is named."""
-
-    player_id: Identifier | None = Field(
-        default=None, validation_alias=AliasChoices("player_id", "sender"), description="also accepted as `sender`"
-    )
 
 
 class PersonaListItem(Result):
