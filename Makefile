@@ -44,9 +44,11 @@ format: $(VENV)/.stamp-dev ## write all files in the house format
 bench: $(VENV)/.stamp-dev ## measure the stack against a fake model server
 	@$(PYTHON) -m bench $(ARGS)
 
-docs: $(VENV)/.stamp-local ## write docs/protocol.md from the contracts
+docs: $(VENV)/.stamp-local ## write docs/protocol.md and docs/configuration.md from the code
 	@$(PYTHON) -m pmcp_common.contracts.document > docs/protocol.md.new
 	@mv docs/protocol.md.new docs/protocol.md
+	@$(PYTHON) -m pmcp_local.settings_page > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
 
 # Universal: one file for all systems and Pythons we support. No index address goes into the files.
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

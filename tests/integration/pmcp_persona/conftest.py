@@ -13,8 +13,8 @@ import pytest
 from pydantic import SecretStr
 
 from pmcp_persona.app import build_app
+from pmcp_persona.database import MIGRATIONS
 from pmcp_persona.settings import PersonaSettings
-from pmcp_persona.store import MIGRATIONS
 
 ARIA = "63465748-61b5-5460-a59e-15a256ef446f"
 KIRA = "db5a7bf6-a9e4-51df-beb2-d67e2737195f"

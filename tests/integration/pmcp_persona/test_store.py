@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
 from pmcp_common.contracts.errors import Conflict, DomainError, InvalidParams, PersonaNotFound, Unavailable
+from pmcp_common.contracts.personas import Interaction
 from pmcp_common.postgres import connect_pool, migrate
-from pmcp_persona.interaction import rested
-from pmcp_persona.store import MIGRATIONS, REFUSALS, PersonaStore
+from pmcp_persona.database import MIGRATIONS, Database
+from pmcp_persona.inner_life import InnerLife
+from pmcp_persona.refusals import REFUSALS
+from pmcp_persona.store import PersonaStore
 
 
 @pytest.fixture
@@ -22,13 +26,18 @@ async def pool(dsn: str) -> AsyncIterator[asyncpg.Pool]:
 
 
 @pytest.fixture
-def store(pool: asyncpg.Pool) -> PersonaStore:
-    return PersonaStore(pool, acquire_timeout_seconds=2.0)
+def database(pool: asyncpg.Pool) -> Database:
+    return Database(pool, acquire_timeout_seconds=2.0)
 
 
-async def refusal_of(store: PersonaStore, statement: str) -> DomainError:
+@pytest.fixture
+def store(database: Database) -> PersonaStore:
+    return PersonaStore(database)
+
+
+async def refusal_of(database: Database, statement: str) -> DomainError:
     with pytest.raises(DomainError) as refused:
-        async with store._connection() as connection:
+        async with database.connection() as connection:
             await connection.execute(statement)
     return refused.value
 
@@ -64,20 +73,20 @@ async def test_every_constraint_of_the_schema_has_a_meaning(pool: asyncpg.Pool) 
         ("""topic_preferences = '{"music": "much"}'""", "topic_preferences"),
     ],
 )
-async def test_a_value_out_of_its_range_is_a_wrong_parameter(store: PersonaStore, change: str, field: str) -> None:
-    error = await refusal_of(store, f"UPDATE persona.personas SET {change} WHERE name = 'Aria'")
+async def test_a_value_out_of_its_range_is_a_wrong_parameter(database: Database, change: str, field: str) -> None:
+    error = await refusal_of(database, f"UPDATE persona.personas SET {change} WHERE name = 'Aria'")
     assert isinstance(error, InvalidParams)
     assert error.data == {"field": field}
 
 
-async def test_a_second_persona_of_the_same_name_is_a_conflict(store: PersonaStore) -> None:
+async def test_a_second_persona_of_the_same_name_is_a_conflict(database: Database) -> None:
     statement = "INSERT INTO persona.personas (tenant_id, id, name) VALUES ('local', 'x', 'ARIA')"
-    assert isinstance(await refusal_of(store, statement), Conflict)
+    assert isinstance(await refusal_of(database, statement), Conflict)
 
 
 async def test_the_first_personas_come_once_however_many_replicas_start(postgres_dsn: str) -> None:
     runs = await asyncio.gather(*(migrate(postgres_dsn, MIGRATIONS, "persona") for _ in range(3)))
-    assert sorted(map(len, runs)) == [0, 0, 2]
+    assert sorted(map(len, runs)) == [0, 0, 3]
     connection = await asyncpg.connect(postgres_dsn)
     assert await connection.fetchval("SELECT count(*) FROM persona.personas") == 2
     await connection.close()
@@ -88,40 +97,40 @@ async def test_an_unknown_persona_is_not_found(store: PersonaStore) -> None:
         await store.find("local", "Nobody", "p1")
 
 
-async def test_without_postgres_every_call_is_unavailable(store: PersonaStore, pool: asyncpg.Pool) -> None:
+async def test_without_postgres_every_call_is_unavailable(
+    store: PersonaStore, database: Database, pool: asyncpg.Pool
+) -> None:
     await pool.close()
     with pytest.raises(Unavailable):
         await store.find("local", "Aria", "p1")
     with pytest.raises(Unavailable):
-        await store.check()
+        await database.check()
 
 
 async def test_a_connection_the_server_ended_is_unavailable_once_and_replaced(
-    dsn: str, store: PersonaStore, pool: asyncpg.Pool
+    store: PersonaStore, database: Database
 ) -> None:
     with pytest.raises(Unavailable):
-        async with store._connection() as connection:
+        async with database.connection() as connection:
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert (await store.find("local", "Aria", "p1")).persona.name == "Aria"
 
 
 async def test_a_pool_with_no_free_connection_is_unavailable_in_time(pool: asyncpg.Pool) -> None:
-    store = PersonaStore(pool, acquire_timeout_seconds=0.05)
+    store = PersonaStore(Database(pool, acquire_timeout_seconds=0.05))
     async with pool.acquire(), pool.acquire():
         with pytest.raises(Unavailable):
             await store.find("local", "Aria", "p1")
 
 
-async def test_a_writer_that_always_loses_the_race_gives_up_and_stores_nothing(
-    store: PersonaStore, pool: asyncpg.Pool
-) -> None:
+async def test_a_turn_that_cannot_be_stored_whole_leaves_nothing(database: Database, pool: asyncpg.Pool) -> None:
     await pool.execute(
         "CREATE FUNCTION persona.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
         "CREATE TRIGGER refuse BEFORE INSERT ON persona.interaction_states"
         " FOR EACH ROW EXECUTE FUNCTION persona.refuse()"
     )
+    told = Interaction(player_id="p1", interaction_id="i1", duration_seconds=3, sentiment=1)
     with pytest.raises(Unavailable):
-        await store.apply_interaction(
-            "local", "Aria", "p1", "i1", lambda found: rested(found.persona, found.persona.created_at)
-        )
-    assert await pool.fetchval("SELECT count(*) FROM persona.interaction_states") == 0
+        await InnerLife(database, world=False).record_turn("local", "Aria", told, datetime.now(UTC))
+    for table in ("interaction_states", "relationships", "relationship_events", "emotions", "emotion_events"):
+        assert await pool.fetchval(f"SELECT count(*) FROM persona.{table}") == 0

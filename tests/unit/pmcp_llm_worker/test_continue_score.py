@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcp_common.contracts.personas import Priority
-from pmcp_llm_worker.continue_score import score_continuation, topic_preference
+from pmcp_llm_worker.continue_score import OtherSide, score_continuation, topic_preference
 from tests.unit.pmcp_llm_worker.doubles import aria, standing
 
 STATES = st.builds(
@@ -53,9 +53,24 @@ def test_time_runs_out_faster_for_the_busy(priority: str, time: float) -> None:
 
 
 def test_a_topic_is_found_by_its_words() -> None:
-    assert topic_preference(aria(), "Any local news about MUSIC?") == 95
-    assert topic_preference(aria(), "Any local news?") == 60
-    assert topic_preference(aria(), "Hello") == 50
+    assert topic_preference(aria().topic_preferences, "Any local news about MUSIC?") == 95
+    assert topic_preference(aria().topic_preferences, "Any local news?") == 60
+    assert topic_preference(aria().topic_preferences, "Hello") == 50
+
+
+def test_between_two_personas_both_sheets_and_their_past_count() -> None:
+    noble = OtherSide(charisma=12, social_rank="nobility", topic_preferences={"music": 15}, compatibility=0.8)
+    score = score_continuation(aria(), standing(), "music", tokens_left=500, other=noble)
+    assert score.topic == pytest.approx((0.7 * 55 + 0.3 * 15) / 4)
+    assert score.social == pytest.approx((0.8 * 12 + 4) / 2)
+    assert score.history == pytest.approx(7.5)
+    assert score.parts()["history"] == 7.5
+
+
+@pytest.mark.parametrize(("compatibility", "points"), [(None, 0.0), (0.0, -2.5), (1.0, 10.0)])
+def test_a_past_counts_when_there_is_one(compatibility: float | None, points: float) -> None:
+    other = OtherSide(compatibility=compatibility)
+    assert score_continuation(aria(), standing(), "Hi", tokens_left=500, other=other).history == points
 
 
 @given(PERSONAS, STATES, st.text(max_size=50), st.integers(0, 2000), st.integers(0, 9))

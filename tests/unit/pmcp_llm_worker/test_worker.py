@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
-import pytest
 
 from pmcp_common.contracts.errors import Unavailable
 from pmcp_common.queue import Reaped
-from pmcp_llm_worker.model_watch import ModelWatch
 from pmcp_llm_worker.ollama import OllamaClient
 from pmcp_llm_worker.openai_compat import OpenAICompatClient
 from pmcp_llm_worker.settings import WorkerSettings
-from pmcp_llm_worker.worker import build_client, model_there, reap_forever, worker_id
-from tests.unit.pmcp_llm_worker.doubles import ScriptedModel, SteppingClock
-from tests.unit.pmcp_llm_worker.test_model_watch import Board
+from pmcp_llm_worker.worker import build_client, reap_forever, worker_id
+from tests.unit.pmcp_llm_worker.doubles import SteppingClock
 
 
 async def test_the_setting_chooses_the_dialect() -> None:
@@ -23,17 +20,6 @@ async def test_the_setting_chooses_the_dialect() -> None:
         clock = SteppingClock()
         assert isinstance(build_client(WorkerSettings(model_api="ollama"), session, clock), OllamaClient)
         assert isinstance(build_client(WorkerSettings(model_api="openai"), session, clock), OpenAICompatClient)
-
-
-async def test_a_worker_without_its_model_is_not_ready() -> None:
-    model = ScriptedModel()
-    watch = ModelWatch(model, Board(), SteppingClock(), "local", "w1")
-    check = model_there(watch)
-    with pytest.raises(Unavailable):
-        await check()
-    model.ok = True
-    await watch.look()
-    await check()
 
 
 async def test_the_reaper_survives_a_broker_that_is_away_and_has_jitter() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pmcp_local import chat as chat_module
-from pmcp_local.chat import FALLBACK_MARK, chat
+from pmcp_local.chat import FALLBACK_MARK, FORGETFUL_MARK, chat
 from pmcp_local.chat_client import Answerer, ChatFailure, ReplyEnd
 
 
@@ -19,8 +19,8 @@ class ScriptedClient:
     """Speaks as `ChatClient`; a message that is a ChatFailure's text fails with it."""
 
     def __init__(self) -> None:
-        self.last_end = ReplyEnd(False, "stop")
-        self.degraded = False
+        self.last_end = ReplyEnd(fallback=False, forgetful=False)
+        self.fallback = self.forgetful = False
         self.failure: ChatFailure | None = None
         self.heard: list[str] = []
 
@@ -44,7 +44,7 @@ class ScriptedClient:
         if self.failure is not None:
             raise self.failure
         yield "met!"
-        self.last_end = ReplyEnd(self.degraded, "stop")
+        self.last_end = ReplyEnd(self.fallback, self.forgetful)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_each_line_of_a_pipe_is_one_message(
     assert client.heard == ["Hello, who are you?", "And now?"]
     assert capsys.readouterr().out.splitlines() == [
         "You are talking to Aria. An elven bard.",
-        "The words come from small through openai.",
+        "The words come from small on an OpenAI-compatible server.",
         "Type a message and press Enter; /help lists the commands.",
         "you> Hello, who are you?",
         "Aria> Well met!",
@@ -83,9 +83,17 @@ def test_each_line_of_a_pipe_is_one_message(
 def test_a_canned_reply_is_marked(
     client: ScriptedClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    client.degraded = True
+    client.fallback = True
     assert say_lines(monkeypatch, "Hello") == 0
     assert capsys.readouterr().out.endswith(f"Aria> Well met!\n{FALLBACK_MARK}\n")
+
+
+def test_a_reply_without_memory_is_marked(
+    client: ScriptedClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.forgetful = True
+    assert say_lines(monkeypatch, "Hello") == 0
+    assert capsys.readouterr().out.endswith(f"Aria> Well met!\n{FORGETFUL_MARK}\n")
 
 
 @pytest.mark.parametrize(

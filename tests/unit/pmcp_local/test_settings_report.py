@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pmcp_local.settings_report import describe
+from pmcp_local.settings_report import WrongSettings, describe, read_checked_settings
 from pmcp_local.stack import service_packages
 
 
@@ -40,3 +40,16 @@ def test_every_mistake_of_every_process_is_said_once_and_names_its_variable(
     variables = [mistake.partition(":")[0] for mistake in mistakes]
     assert sorted(variables) == ["PMCP_PERSONA_POOL_SIZE", "PMCP_PERSONA_PORT", "PMCP_START_TIMEOUT_SECONDS"]
     assert "(it is 'soon')" in "".join(mistakes)
+
+
+def test_what_the_stack_tells_its_services_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMCP_MODEL_API", "embedded")
+    assert describe(service_packages()).mistakes == ()
+
+
+def test_a_start_with_mistakes_in_any_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMCP_PERSONA_POOL_SIZE", "0")
+    with pytest.raises(WrongSettings, match="PMCP_PERSONA_POOL_SIZE"):
+        read_checked_settings({"gateway_port": 9000}, service_packages())
+    monkeypatch.delenv("PMCP_PERSONA_POOL_SIZE")
+    assert read_checked_settings({"gateway_port": 9000}, service_packages()).gateway_port == 9000

@@ -45,12 +45,16 @@ def test_valence_weighs_glad_against_sad(text: str, expected: float) -> None:
     assert valence(text) == expected
 
 
-@pytest.mark.parametrize(("length", "remembered"), [(50, False), (51, True)])
-def test_a_reply_is_remembered_when_longer_than_fifty_characters(length: int, remembered: bool) -> None:
+@pytest.mark.parametrize(("length", "fixed"), [(50, False), (51, True)])
+def test_a_reply_longer_than_fifty_characters_has_a_fixed_importance(length: int, fixed: bool) -> None:
     judgement = judge(Role.ASSISTANT, "x" * length)
-    assert (judgement is not None) is remembered
-    if judgement is not None:
-        assert judgement.importance == 0.6
+    assert judgement is not None
+    assert (judgement.importance == 0.6) is fixed
+
+
+@pytest.mark.parametrize("reply", ["Aye.", "Good evening!", "Yes, please."])
+def test_a_reply_of_filler_is_nothing_to_remember(reply: str) -> None:
+    assert judge(Role.ASSISTANT, reply) is None
 
 
 def test_every_message_of_a_player_is_remembered_as_input() -> None:

@@ -7,9 +7,34 @@ Adapters: `bus_redis`, `testing.broker_memory` (the twin).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from pmcp_common.contracts.jobs import AppendResult, Claim, Delta, StreamEvent, StreamPage
+from pmcp_common.contracts.jobs import AppendResult, Claim, Delta, JobState, StreamEvent, StreamPage
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a client is in a stream."""
+
+    stream_id: str
+    epoch: str
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What became of an attempt to attach. `reason`: epoch_changed, expired, gap, ahead, not_resumable; None: attached.
+
+    A stream that is unknown, foreign or past its window is not_resumable: the three are not told apart.
+    """
+
+    epoch: str
+    """Of the data as it is now; empty when there is none."""
+    state: JobState | None = None
+    head_seq: int = 0
+    attachment: int = 0
+    reason: str | None = None
 
 
 class StreamBus(Protocol):
@@ -19,6 +44,16 @@ class StreamBus(Protocol):
 
     async def read(self, tenant: str, principal: str, stream_id: str, after_seq: int, limit: int = 1000) -> StreamPage:
         """Events with seq > `after_seq`. Raises StreamNotFound for unknown, expired and foreign streams."""
+        ...
+
+    async def attach(
+        self, tenant: str, principal: str, gateway_id: str, positions: Sequence[Position]
+    ) -> list[Attachment]:
+        """Move the live channels of several streams to a gateway, in one round trip; results in order.
+
+        All or nothing for each stream: attached only when every event of it can still be read. Be subscribed
+        before, and read after it: then nothing falls between what is stored and what is live.
+        """
         ...
 
     def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:

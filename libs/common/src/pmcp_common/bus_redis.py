@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import orjson
 from redis.exceptions import RedisError
 
+from pmcp_common.bus import Attachment, Position
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import StreamNotFound
 from pmcp_common.contracts.jobs import AppendResult, Claim, Delta, End, JobState, StreamEvent, StreamPage
@@ -19,6 +21,7 @@ from pmcp_common.redis_link import BytesRedis, Script, broker_errors, connect_bl
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 0.2
+OUTAGE_LOG_SECONDS = 30.0
 END_FIELDS = frozenset(End.__dataclass_fields__)
 
 
@@ -39,6 +42,7 @@ class RedisStreamBus:
         self._url = url
         self._lease_ms = int(lease_seconds * 1000)
         self._append = Script(redis, "append")
+        self._attach = Script(redis, "attach")
 
     async def append(self, batch: Sequence[tuple[Claim, Delta]]) -> list[AppendResult]:
         names = [keys.RUNNING]
@@ -60,6 +64,16 @@ class RedisStreamBus:
         events = tuple(decode_event(orjson.loads(fields[b"e"])) for _, fields in entries)
         return StreamPage(events, JobState(state.decode()), epoch.decode(), int(seq))
 
+    async def attach(
+        self, tenant: str, principal: str, gateway_id: str, positions: Sequence[Position]
+    ) -> list[Attachment]:
+        names = [keys.EPOCH]
+        args: list[str | int | bytes] = [principal, keys.gateway_channel(gateway_id)]
+        for position in positions:
+            names += [keys.job(tenant, position.stream_id), keys.tokens(tenant, position.stream_id)]
+            args += [position.epoch, position.last_seq]
+        return [_attachment(answer) for answer in await self._attach(names, args)]
+
     async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
         channel = keys.gateway_channel(gateway_id)
         async with aclosing(self._messages(channel)) as messages:
@@ -75,6 +89,7 @@ class RedisStreamBus:
 
     async def _messages(self, channel: str) -> AsyncGenerator[bytes | None, None]:
         """Messages of one channel for ever; None when (again) subscribed. A lost connection is normal."""
+        outage = _Outage(channel)
         while True:
             redis = connect_blocking(self._url)
             try:
@@ -82,11 +97,40 @@ class RedisStreamBus:
                     await pubsub.subscribe(channel)
                     async for message in pubsub.listen():
                         if message["type"] == "subscribe":
+                            outage.over()
                             yield None
                         elif message["type"] == "message":
                             yield message["data"]
             except (RedisError, OSError) as error:
-                log.warning("subscription lost", extra={"channel": channel, "error": type(error).__name__})
+                outage.note(error, time.monotonic())
             finally:
                 await redis.aclose()
             await asyncio.sleep(RECONNECT_SECONDS)
+
+
+class _Outage:
+    """One line when a subscription is lost, one each OUTAGE_LOG_SECONDS while it stays lost, one when it is back."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._attempts = 0
+        self._next_line = 0.0
+
+    def note(self, error: Exception, now: float) -> None:
+        self._attempts += 1
+        if self._attempts == 1 or now >= self._next_line:
+            self._next_line = now + OUTAGE_LOG_SECONDS
+            fields = {"channel": self._channel, "error": type(error).__name__, "attempts": self._attempts}
+            log.warning("subscription lost", extra=fields)
+
+    def over(self) -> None:
+        if self._attempts:
+            log.info("subscription stands again", extra={"channel": self._channel, "attempts": self._attempts})
+        self._attempts = 0
+
+
+def _attachment(answer: Sequence[Any]) -> Attachment:
+    if answer[0] != b"OK":
+        return Attachment(answer[1].decode(), reason=answer[0].decode())
+    _, epoch, state, head_seq, attachment = answer
+    return Attachment(epoch.decode(), JobState(state.decode()), int(head_seq), int(attachment))

@@ -6,6 +6,7 @@ All methods raise `Unavailable` when the broker cannot be reached.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,8 +25,14 @@ class JobQueue(Protocol):
     async def submit(self, submission: Submission) -> Accepted:
         """Store the job and put it in line, atomically; turns of one conversation run in order of submission.
 
-        Raises NoActivePersona, IdempotencyConflict, TooManyRequests (queue full, with `retry_after` seconds).
+        Raises NoActivePersona, IdempotencyConflict, TooManyRequests (queue full, with `retry_after` seconds),
+        SessionReplaced (a newer socket speaks for the session), and StreamPosition for a repeated message whose
+        stream is kept no longer: it is never answered a second time.
         """
+        ...
+
+    async def accepted(self, tenant: str, principal: str, idempotency_keys: Sequence[str]) -> list[Accepted | None]:
+        """What each key became, in order; None: nothing was accepted under it."""
         ...
 
     async def claim(self, tenant: str, job_id: str, ticket: str = "") -> Claim | ClaimRefusal:
@@ -38,7 +45,7 @@ class JobQueue(Protocol):
     async def renew(self, claim: Claim, *, committing: bool = False) -> AppendResult:
         """Extend the lease; `committing` also marks that the reply is being written to Postgres.
 
-        OK or CANCEL: the claim stands. FENCED, TERMINAL or GONE: it is lost, stop at once.
+        OK or CANCEL: the claim stands. FENCED, TERMINAL, GONE or ILLEGAL: it is lost, stop at once.
         """
         ...
 
@@ -46,14 +53,40 @@ class JobQueue(Protocol):
         """Write the terminal event and release the conversation's next turn. False: was already ended or fenced.
 
         `remember`: also enqueue the off-path job that makes memories of this turn, in the same step.
+        Raises IllegalTransition for an end the job's state does not know.
         """
         ...
 
-    async def cancel(self, tenant: str, principal: str, job_id: str) -> str:
+    async def cancel(
+        self,
+        tenant: str,
+        principal: str,
+        job_id: str,
+        *,
+        heard_chars: int | None = None,
+        attachment: int | None = None,
+    ) -> str:
         """Ask for the end of a reply: "cancelling", or its terminal state when it had ended.
 
-        A job that no worker has claimed ends at once. Raises StreamNotFound for unknown and foreign ids.
+        A job that no worker has claimed ends at once. `heard_chars`: how much of the text reached the person; the
+        first to say so is believed. `attachment`: do nothing when the stream was attached anew since then; its
+        state is returned. Raises StreamNotFound for unknown and foreign ids.
         """
+        ...
+
+    async def heard_chars(self, claim: Claim) -> int | None:
+        """Read once, by the worker of a cancelled reply: only so much of its text may become memory. None: all."""
+        ...
+
+    async def expire(self, tenant: str, principal: str, job_id: str) -> float:
+        """End a reply that is past its deadline and that nobody else ended. Raises StreamNotFound.
+
+        0: it has ended (now, or before). Otherwise the seconds after which asking again makes sense.
+        """
+        ...
+
+    async def release(self, claim: Claim) -> bool:
+        """Hand a claimed job back, for another worker to go on at once. False: the claim was lost before."""
         ...
 
     async def reap(self) -> Reaped:

@@ -6,9 +6,9 @@ The scripts write arq's own keys (its queue ZSET and job payload, arq 0.28 pinne
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -19,7 +19,9 @@ from pmcp_common.contracts.errors import (
     LLM_ERROR,
     IdempotencyConflict,
     NoActivePersona,
+    SessionReplaced,
     StreamNotFound,
+    StreamPosition,
     TooManyRequests,
 )
 from pmcp_common.contracts.jobs import (
@@ -29,19 +31,23 @@ from pmcp_common.contracts.jobs import (
     Claim,
     ClaimRefusal,
     End,
+    IllegalTransition,
     JobState,
     Submission,
     end_without_model,
     text_of,
 )
 from pmcp_common.queue import Reaped
-from pmcp_common.redis_link import RETRY_AFTER_SECONDS, BytesRedis, Script
+from pmcp_common.redis_link import RETRY_AFTER_SECONDS, BytesRedis, Script, broker_errors
 
 SUBMISSION_FIELDS = frozenset(field.name for field in fields(Submission))
 ENDINGS = {
     "deadline": (DEADLINE_EXCEEDED.code, "The reply did not come in time"),
     "worker_lost": (LLM_ERROR.code, "The reply could not be finished: its workers were lost"),
 }
+
+LATE_WORKER_MS = 15_000
+"""A worker that still renews its lease past a deadline is left alone for so long: it may be committing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,12 @@ class QueueLimits:
 class ArqJobQueue:
     def __init__(self, redis: BytesRedis, bus: RedisStreamBus, limits: QueueLimits | None = None) -> None:
         self.limits = limits or QueueLimits()
+        self._redis = redis
         self._bus = bus
-        self._submit, self._claim, self._renew, self._finish, self._cancel, self._reap = (
-            Script(redis, name) for name in ("submit", "claim", "renew", "finish", "cancel", "reap")
+        self._submit, self._claim, self._renew, self._finish, self._cancel, self._reap, self._expire = (
+            Script(redis, name) for name in ("submit", "claim", "renew", "finish", "cancel", "reap", "expire_job")
         )
+        self._release = Script(redis, "release")
         self._lease_ms = int(self.limits.lease_seconds * 1000)
         self._pickup_ms = int(self.limits.pickup_seconds * 1000)
 
@@ -110,7 +118,8 @@ class ArqJobQueue:
                 int(limits.deadline_seconds) * 2 + limits.resume_window_seconds,
                 limits.session_seconds,
                 limits.idempotency_seconds,
-                int(limits.deadline_seconds * 1000),
+                self._deadline_ms(submission),
+                submission.session_gen,
             ],
         )
         return _accepted(submission, [part.decode() for part in answer])
@@ -162,16 +171,41 @@ class ArqJobQueue:
                 off_path,
             ],
         )
+        if answer == b"ILLEGAL":
+            raise IllegalTransition(f"an end as {end.state}")
         return bool(answer == b"OK")
 
-    async def cancel(self, tenant: str, principal: str, job_id: str) -> str:
+    async def release(self, claim: Claim) -> bool:
+        tenant, job_id = claim.submission.tenant, claim.submission.job_id
+        answer = await self._release(
+            [keys.job(tenant, job_id), keys.RUNNING, keys.REPLY_QUEUE],
+            [tenant, job_id, claim.fence, self._pickup_ms],
+        )
+        return bool(answer == b"OK")
+
+    async def cancel(
+        self,
+        tenant: str,
+        principal: str,
+        job_id: str,
+        *,
+        heard_chars: int | None = None,
+        attachment: int | None = None,
+    ) -> str:
         status, *rest = await self._cancel(
             [keys.job(tenant, job_id), keys.RUNNING, keys.REPLY_QUEUE],
-            [f"{tenant}/{job_id}", principal, self._lease_ms, keys.CANCEL_CHANNEL],
+            [
+                f"{tenant}/{job_id}",
+                principal,
+                self._lease_ms,
+                keys.CANCEL_CHANNEL,
+                "" if heard_chars is None else heard_chars,
+                "" if attachment is None else attachment,
+            ],
         )
         if status == b"GONE":
             raise StreamNotFound(job_id)
-        if status == b"TERMINAL":
+        if status in (b"TERMINAL", b"ATTACHED"):
             return str(rest[0].decode())
         if status == b"CANCELLING":
             return "cancelling"
@@ -181,9 +215,43 @@ class ArqJobQueue:
         await self.finish(claim, end, remember=False)
         return "cancelled"
 
+    async def heard_chars(self, claim: Claim) -> int | None:
+        submission = claim.submission
+        with broker_errors():
+            stored = await cast(
+                Awaitable[bytes | None], self._redis.hget(keys.job(submission.tenant, submission.job_id), "heard_chars")
+            )
+        return None if stored is None else int(stored)
+
+    async def expire(self, tenant: str, principal: str, job_id: str) -> float:
+        status, *rest = await self._expire(
+            [keys.job(tenant, job_id), keys.RUNNING, keys.REPLY_QUEUE],
+            [f"{tenant}/{job_id}", principal, self._lease_ms, LATE_WORKER_MS],
+        )
+        if status == b"GONE":
+            raise StreamNotFound(job_id)
+        if status == b"EARLY":
+            return int(rest[0]) / 1000
+        if status == b"TAKEN":
+            await self._give_up(_claim(rest), "deadline")
+        return 0.0
+
+    async def accepted(self, tenant: str, principal: str, idempotency_keys: Sequence[str]) -> list[Accepted | None]:
+        if not idempotency_keys:
+            return []
+        with broker_errors():
+            epoch, *found = await self._redis.mget(
+                [keys.EPOCH, *(keys.idempotency(tenant, principal, key) for key in idempotency_keys)]
+            )
+        return [None if value is None else _stored(orjson.loads(value), (epoch or b"").decode()) for value in found]
+
+    def _deadline_ms(self, submission: Submission) -> int:
+        longest = int(self.limits.deadline_seconds * 1000)
+        return longest if submission.deadline_ms is None else min(longest, submission.deadline_ms)
+
     async def reap(self, limit: int = 100) -> Reaped:
         requeued, taken = await self._reap(
-            [keys.RUNNING, keys.REPLY_QUEUE], [limit, self._pickup_ms, self._lease_ms, MAX_ATTEMPTS]
+            [keys.RUNNING, keys.REPLY_QUEUE, keys.REAPED], [limit, self._pickup_ms, self._lease_ms, MAX_ATTEMPTS]
         )
         for reason, *rest in taken:
             await self._give_up(_claim(rest), reason.decode())
@@ -218,7 +286,17 @@ def _accepted(submission: Submission, answer: Sequence[str]) -> Accepted:
                 persona_id=answer[2],
                 persona_name=answer[3],
                 duplicate=True,
+                attachment=int(answer[6]),
             )
+        case "DUP_GONE":
+            raise StreamPosition(
+                "This message was answered before, and its stream is kept no longer",
+                reason="not_resumable",
+                stream_id=answer[1],
+                message_id=answer[2],
+            )
+        case "REPLACED":
+            raise SessionReplaced
         case "NO_PERSONA":
             raise NoActivePersona
         case "CONFLICT":
@@ -228,8 +306,14 @@ def _accepted(submission: Submission, answer: Sequence[str]) -> Accepted:
     raise TooManyRequests("Too many messages wait for a worker", retry_after=RETRY_AFTER_SECONDS)
 
 
+def _stored(fields: dict[str, str], epoch: str) -> Accepted:
+    return Accepted(
+        fields["job"], fields["message"], epoch, fields["persona_id"], fields["persona_name"], duplicate=True
+    )
+
+
 def _claim(answer: Sequence[Any]) -> Claim:
-    fence, attempts, submission, persona_id, persona_name, seq, cancel, queued_ms = answer
+    fence, attempts, submission, persona_id, persona_name, seq, cancel, queued_ms, *handed_back = answer
     stored = {k: v for k, v in orjson.loads(submission).items() if k in SUBMISSION_FIELDS}
     return Claim(
         submission=replace(Submission(**stored), persona_name=persona_name.decode()),
@@ -239,4 +323,5 @@ def _claim(answer: Sequence[Any]) -> Claim:
         last_seq=int(seq),
         cancelled=cancel == b"1",
         queued_ms=float(queued_ms),
+        handed_back=int(handed_back[0]) if handed_back else 0,
     )

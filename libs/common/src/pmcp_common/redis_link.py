@@ -5,6 +5,7 @@ Used by the adapters (`queue_arq`, `bus_redis`, the gateway's session store); no
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -18,8 +19,13 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pmcp_common.contracts.errors import InternalError, Unavailable
+from pmcp_common.contracts.jobs import TERMINAL_STATES, TRANSITIONS
 
 RETRY_AFTER_SECONDS = 1.0
+CANNOT_WRITE_NOW = ("MISCONF", "OOM", "READONLY", "LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN")
+"""Answers of a Redis whose disk or memory is full, or that starts or changes its role: it may come back by itself."""
+KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 3, socket.TCP_KEEPCNT: 3}
+"""A peer that vanished without a word is noticed after 14 s; the system's default is two hours."""
 
 BytesRedis = Redis
 
@@ -36,6 +42,7 @@ def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 20
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         socket_keepalive=True,
+        socket_keepalive_options=KEEPALIVE,
         health_check_interval=30,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=1),
         retry_on_error=[RedisConnectionError],
@@ -46,7 +53,12 @@ def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 20
 def connect_blocking(url: str) -> BytesRedis:
     """A client for BLPOP and SUBSCRIBE: answers may take as long as they take, a dead peer is found by keepalive."""
     pool: ConnectionPool = ConnectionPool.from_url(
-        url, socket_timeout=None, socket_connect_timeout=3.0, socket_keepalive=True, health_check_interval=0
+        url,
+        socket_timeout=None,
+        socket_connect_timeout=3.0,
+        socket_keepalive=True,
+        socket_keepalive_options=KEEPALIVE,
+        health_check_interval=0,
     )
     return Redis.from_pool(pool)
 
@@ -59,7 +71,16 @@ def broker_errors() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise Unavailable("The message broker is away", retry_after=RETRY_AFTER_SECONDS) from error
     except RedisError as error:
+        if str(error).startswith(CANNOT_WRITE_NOW):
+            raise Unavailable("The message broker cannot write now", retry_after=RETRY_AFTER_SECONDS) from error
         raise InternalError("The message broker refused a command") from error
+
+
+def state_table() -> str:
+    """The states of a job for the scripts, from the one table."""
+    after = ", ".join(f"['{state} {event}'] = '{then}'" for (state, event), then in TRANSITIONS.items())
+    ends = ", ".join(f"['{state}'] = true" for state in sorted(TERMINAL_STATES))
+    return f"local NEXT = {{ {after} }}\nlocal TERMINAL = {{ {ends} }}\n"
 
 
 class Script:
@@ -67,7 +88,7 @@ class Script:
 
     def __init__(self, redis: BytesRedis, name: str) -> None:
         folder = files("pmcp_common") / "lua"
-        text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+        text = state_table() + (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
         self._script = redis.register_script(text)
 
     async def __call__(self, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:

@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_up(commands)
     _add_demo(commands)
     _add_chat(commands)
+    _add_check(commands)
     commands.add_parser(
         "check-settings", help="print every setting with value, unit and reason, and all mistakes at once"
     )
@@ -54,6 +55,12 @@ def _add_chat(commands: Any) -> None:
     chat.add_argument("--url", help="the gateway, like ws://127.0.0.1:8000/mcp (default: this machine's)")
     _add_setting(chat, "gateway_port")
     _add_chat_flags(chat)
+
+
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser("check", help="try every method of a deployment; exit code 1 when one does not work")
+    check.add_argument("--url", help="the gateway, like ws://127.0.0.1:8000/mcp (default: this machine's)")
+    _add_setting(check, "gateway_port")
 
 
 def _add_stack_flags(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,8 @@ HELP = """\
   /quit           leave (as does Ctrl-D)
 Anything else is said to the persona."""
 FALLBACK_MARK = "[fallback: the model did not answer, so this is a canned line]"
+FORGETFUL_MARK = "[memory is unavailable: this reply was made without what was said before]"
+_PROVIDERS = {"ollama": "Ollama", "openai": "an OpenAI-compatible server"}
 
 _MEMORY_CHARS = 200
 _LEAVE_SECONDS = 2.0
@@ -129,13 +131,14 @@ class Conversation:
                 write(chunk)
         finally:
             say()
-        if self._client.last_end.degraded:
-            say(FALLBACK_MARK)
+        end = self._client.last_end
+        if end.fallback or end.forgetful:
+            say(FALLBACK_MARK if end.fallback else FORGETFUL_MARK)
 
     async def _talk_to(self, persona: str) -> None:
         self._answerer = answerer = await self._client.switch(persona)
         say(f"You are talking to {answerer.persona}. {answerer.description}".rstrip())
-        say(f"The words come from {answerer.model} through {answerer.provider}.")
+        say(f"The words come from {answerer.model} on {_PROVIDERS.get(answerer.provider, answerer.provider)}.")
 
     async def _list(self) -> None:
         for entry in await self._client.list_personas():

@@ -39,16 +39,17 @@ class Answerer:
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnd:
-    degraded: bool
+    fallback: bool
     """The text is a canned line: the model did not answer."""
-    finish_reason: str
+    forgetful: bool
+    """The memory service was away: the model answered without what was said before."""
 
 
 class ChatClient:
     def __init__(self, client: Client, url: str) -> None:
         self._client = client
         self._url = url
-        self.last_end = ReplyEnd(False, "")
+        self.last_end = ReplyEnd(False, False)
 
     async def switch(self, persona: str) -> Answerer:
         chosen = await self._call("persona.switch", {"persona_id": persona})
@@ -95,8 +96,7 @@ class ChatClient:
 
 def _read_end(terminal: Mapping[str, Any] | None) -> ReplyEnd:
     fields = terminal or {}
-    degraded = fields.get("degraded") is True or fields.get("response_type") == "fallback"
-    return ReplyEnd(degraded, str(fields.get("finish_reason") or ""))
+    return ReplyEnd(fields.get("response_type") == "fallback", fields.get("memory") == "unavailable")
 
 
 @contextmanager

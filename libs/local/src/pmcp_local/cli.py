@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pmcp_common.configuration import WRONG_SETTINGS, ConfigurationError, explain_mistakes
 from pmcp_local import arguments, console, settings_report
 from pmcp_local.chat_client import ChatFailure
 from pmcp_local.data_directory import hold
@@ -33,18 +34,28 @@ Body = Callable[[Stack], Coroutine[Any, Any, int]]
 
 def run(words: Sequence[str] | None = None) -> int:
     options = arguments.parse(words)
-    command = {"up": _up, "demo": _demo, "chat": _chat, "check-settings": _check_settings}[options.command]
+    command = {"up": _up, "demo": _demo, "chat": _chat, "check": _check, "check-settings": _check_settings}[
+        options.command
+    ]
     try:
         return command(options)
     except KeyboardInterrupt:
         return INTERRUPTED
     except ValidationError as error:
-        for mistake in settings_report.explain_mistakes(error, LocalSettings):
-            console.complain(mistake)
-        return 2
+        return _complain_of(explain_mistakes(error, LocalSettings))
+    except ConfigurationError as error:
+        return _complain_of([str(error)])
+    except settings_report.WrongSettings as error:
+        return _complain_of(error.mistakes)
     except (StackError, ChatFailure) as failure:
         console.complain(str(failure))
         return 1
+
+
+def _complain_of(mistakes: Sequence[str]) -> int:
+    for mistake in mistakes:
+        console.complain(mistake)
+    return WRONG_SETTINGS
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -77,10 +88,20 @@ def _chat(options: argparse.Namespace) -> int:
     # Heavy, and only the chat needs it.
     from pmcp_local.chat import chat
 
-    settings = read_settings({"gateway_port": options.gateway_port})
-    url = options.url or f"ws://{settings.gateway_host}:{settings.gateway_port}/mcp"
     signal.signal(signal.SIGTERM, _leave)
-    return chat(url, options.persona, options.player)
+    return chat(_url(options), options.persona, options.player)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from pmcp_local.check import check_deployment
+
+    return check_deployment(_url(options), console.say)
+
+
+def _url(options: argparse.Namespace) -> str:
+    """The gateway that was named, else this machine's."""
+    settings = read_settings({"gateway_port": options.gateway_port})
+    return options.url or f"ws://{settings.gateway_host}:{settings.gateway_port}/mcp"
 
 
 def _leave(_signal: int, _frame: object) -> None:
@@ -91,9 +112,7 @@ def _check_settings(_options: argparse.Namespace) -> int:
     report = settings_report.describe(service_packages())
     for line in report.lines:
         console.say(line)
-    for mistake in report.mistakes:
-        console.complain(mistake)
-    return 2 if report.mistakes else 0
+    return _complain_of(report.mistakes) if report.mistakes else 0
 
 
 def _stack_settings(options: argparse.Namespace) -> LocalSettings:
@@ -101,7 +120,7 @@ def _stack_settings(options: argparse.Namespace) -> LocalSettings:
     if options.free_ports:
         names = [name for name in default_ports() if flags[name] is None]
         flags.update(zip(names, find_free(len(names)), strict=True))
-    return read_settings(flags)
+    return settings_report.read_checked_settings(flags, service_packages())
 
 
 async def _run_stack(settings: LocalSettings, options: argparse.Namespace, body: Body) -> int:

@@ -13,6 +13,8 @@ from pmcp_local.probes import check_http
 
 HOST = "127.0.0.1"
 MODEL_NAME = "smollm2-135m-instruct"
+# Of a model this small: warmer it loses the thread, longer it repeats itself. A variable of the same name wins.
+TUNING = {"PMCP_MODEL_TEMPERATURE": "0.3", "PMCP_MODEL_MAX_TOKENS": "120"}
 
 
 def find_model_file() -> Path:

@@ -30,7 +30,8 @@ class ModelChoice:
     because: str
 
     def sentence(self) -> str:
-        place = "the embedded model server" if self.embedded else f"{self.api} at {self.url}"
+        kind = "Ollama" if self.api == "ollama" else "the OpenAI-compatible server"
+        place = "the embedded model server" if self.embedded else f"{kind} at {self.url}"
         return f"{self.name or 'The default model'} answers, from {place} ({self.because})."
 
 

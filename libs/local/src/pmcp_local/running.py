@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +33,22 @@ class RunningStack:
 
 @asynccontextmanager
 async def running_stack(
-    settings: LocalSettings, choice: ModelChoice, report: Report, *, gateways: int = 1, workers: int = 1
+    settings: LocalSettings,
+    choice: ModelChoice,
+    report: Report,
+    *,
+    gateways: int = 1,
+    workers: int = 1,
+    overrides: Mapping[str, str] | None = None,
 ) -> AsyncIterator[RunningStack]:
-    """Raises StackError when a part does not start. A part that dies is started again, as `pmcp up` does."""
+    """Raises StackError when a part does not start. A part that dies is started again, as `pmcp up` does.
+
+    `overrides`: variables the services get instead of the stack's own.
+    """
     directory = settings.data_dir.absolute()
     (directory / "logs").mkdir(parents=True, exist_ok=True)
-    stack = compose(settings, directory, choice, inherited_environment(), gateways=gateways, workers=workers)
+    environment = inherited_environment()
+    stack = compose(settings, directory, choice, environment, gateways=gateways, workers=workers, overrides=overrides)
     limits = Limits(
         settings.start_timeout_seconds, settings.stop_timeout_seconds, settings.max_restarts, settings.log_max_bytes
     )

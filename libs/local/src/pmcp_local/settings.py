@@ -1,4 +1,4 @@
-"""What the one-machine stack can be told, from the environment or from flags: values only, no decisions.
+"""What the one-machine stack can be told, from pmcp.toml, the environment or flags: values only, no decisions.
 
 Read in the command's composition root (`cli`). The services read their own settings; what they need from here
 reaches them as environment variables of their processes (`stack`).
@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pmcp_common.configuration import Settings
 
 PORT = "TCP port"
 SECONDS = "seconds"
@@ -27,8 +28,8 @@ def _port(default: int, reason: str) -> Any:
     return setting(default, PORT, reason, ge=1, le=65535)
 
 
-class LocalSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="PMCP_", frozen=True, extra="ignore", populate_by_name=True)
+class LocalSettings(Settings):
+    older_names: ClassVar[Mapping[str, str]] = {"SERVER_HOST": "gateway_host", "SERVER_PORT": "gateway_port"}
 
     data_dir: Path = setting(
         Path(".pmcp"), "path", "everything the stack keeps: database, queue, logs; one stack per directory"

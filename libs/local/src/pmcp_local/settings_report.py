@@ -1,4 +1,4 @@
-"""`pmcp check-settings`: every setting of the stack and of its services, with its value, unit and reason.
+"""Every setting of the stack and of its services: with its present value (`pmcp check-settings`), and all mistakes.
 
 Reads the services' settings classes by their place (`<package>.settings`), as an operator would; nothing else
 of a service is touched. Secrets are shown as stars.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
-from pmcp_local.settings import LocalSettings
+from pmcp_common.configuration import ConfigurationError, explain_mistakes, unknown_keys, variable_of
+from pmcp_local.settings import LocalSettings, read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +25,46 @@ class SettingsReport:
     mistakes: tuple[str, ...]
 
 
-def describe(packages: Sequence[str]) -> SettingsReport:
-    """All values and, at once, all mistakes in the environment as it is now."""
+class WrongSettings(Exception):
+    """All that is wrong, a sentence each."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+def describe(packages: Sequence[str], flags: Mapping[str, Any] | None = None) -> SettingsReport:
+    """All values and, at once, all mistakes in the file, the environment and the flags as they are now."""
     lines: list[str] = []
     mistakes: dict[str, None] = {}
-    owned: list[tuple[str, type[BaseSettings]]] = [("pmcp_local", LocalSettings), *_classes_of(packages)]
+    owned: list[tuple[str, type[BaseSettings]]] = [("pmcp_local", LocalSettings), *classes_of(packages)]
+    try:
+        mistakes.update(dict.fromkeys(unknown_keys(one for _, one in owned)))
+    except ConfigurationError as error:
+        return SettingsReport((), (str(error),))
     for owner, settings_class in owned:
         lines.append(f"{owner}:")
         try:
-            lines += _rows(settings_class())
+            lines += _rows(read_settings(flags or {}) if settings_class is LocalSettings else settings_class())
         except ValidationError as error:
-            mistakes.update(dict.fromkeys(explain_mistakes(error, settings_class)))
-            lines.append("  (see the mistakes below)")
+            # What the stack has a setting for, it tells its services itself: there its own judgement counts.
+            ours = () if settings_class is LocalSettings else LocalSettings.model_fields.keys()
+            found = explain_mistakes(error, settings_class, but=ours)
+            mistakes.update(dict.fromkeys(found))
+            lines.append("  (see the mistakes below)" if found else "  (the stack tells it what fits)")
     return SettingsReport(tuple(lines), tuple(mistakes))
 
 
-def _classes_of(packages: Sequence[str]) -> Iterator[tuple[str, type[BaseSettings]]]:
+def read_checked_settings(flags: Mapping[str, Any], packages: Sequence[str]) -> LocalSettings:
+    """The stack's settings, once those of all services are in order too. Raises WrongSettings."""
+    mistakes = describe(packages, flags).mistakes
+    if mistakes:
+        raise WrongSettings(mistakes)
+    return read_settings(flags)
+
+
+def classes_of(packages: Sequence[str]) -> Iterator[tuple[str, type[BaseSettings]]]:
+    """Package and settings class of each service that is installed."""
     for package in packages:
         try:
             module = importlib.import_module(f"{package}.settings")
@@ -57,28 +82,3 @@ def _rows(settings: BaseSettings) -> Iterator[str]:
         value = getattr(settings, name)
         shown = "(unset)" if value is None else str(value)
         yield f"  {variable_of(type(settings), name)} = {shown}\n      {unit} {field.description or ''}".rstrip()
-
-
-def explain_mistakes(error: ValidationError, settings_class: type[BaseSettings]) -> list[str]:
-    """One sentence for each, naming the variable; values of secrets are not repeated."""
-    return [_explain(detail, settings_class) for detail in error.errors()]
-
-
-def _explain(detail: ErrorDetails, settings_class: type[BaseSettings]) -> str:
-    place = str(detail["loc"][0]) if detail["loc"] else "settings"
-    field = next((name for name in settings_class.model_fields if name.lower() == place.lower()), None)
-    variable = variable_of(settings_class, field) if field else place
-    if field is None or "Secret" in str(settings_class.model_fields[field].annotation):
-        return f"{variable}: {detail['msg']}."
-    return f"{variable}: {detail['msg']} (it is {detail['input']!r})."
-
-
-def variable_of(settings_class: type[BaseSettings], field: str) -> str:
-    """The environment variable of a field: its alias, or the prefix and its name."""
-    alias = settings_class.model_fields[field].validation_alias
-    choices = getattr(alias, "choices", None)
-    if choices:
-        return str(choices[0])
-    if isinstance(alias, str):
-        return alias
-    return f"{settings_class.model_config.get('env_prefix', '')}{field}".upper()

@@ -39,10 +39,15 @@ def compose(
     *,
     gateways: int = 1,
     workers: int = 1,
+    overrides: Mapping[str, str] | None = None,
 ) -> Stack:
-    """`directory` is the data directory, absolute and held by us; `inherited` our own environment."""
+    """`directory` is the data directory, absolute and held by us; `inherited` our own environment.
+
+    `overrides`: variables the services get instead of the stack's own (the address of a proxy before Redis, say).
+    """
     below = embedded_servers(settings, directory, choice, inherited)
-    environment = {**inherited, **service_environment(settings, choice, directory)}
+    tuning = model.TUNING if choice.embedded else {}
+    environment = {**tuning, **inherited, **service_environment(settings, choice, directory), **(overrides or {})}
     needs = [part.name for part in below]
     rows = [
         service_part(

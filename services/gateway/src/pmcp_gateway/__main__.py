@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from pmcp_common.configuration import read_or_exit
 from pmcp_common.http_service import run
 from pmcp_common.logs import configure_logging
 from pmcp_gateway.app import build_app
@@ -21,10 +22,10 @@ def main() -> None:
     argparse.ArgumentParser(
         prog="python -m pmcp_gateway",
         description="Serves clients on ws://HOST:PORT/mcp, and relays the replies that workers make.",
-        epilog=f"Configured by environment variables:\n{settings_help}",
+        epilog=f"Configured by environment variables, .env and pmcp.toml (docs/configuration.md):\n{settings_help}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
-    settings = GatewaySettings()
+    settings = read_or_exit(GatewaySettings)
     if not is_loopback(settings.gateway_host):
         sys.stderr.write(
             f"PMCP_GATEWAY_HOST is {settings.gateway_host}: the gateway listens on loopback addresses only "

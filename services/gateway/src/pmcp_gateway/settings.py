@@ -1,18 +1,19 @@
-"""What an operator can set: read once, in `__main__`, from `PMCP_*` variables, and never changed."""
+"""What an operator can set: read once, in `__main__` (see `pmcp_common.configuration`), and never changed."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pmcp_common.configuration import Settings
 from pmcp_gateway.connection import SocketLimits
 from pmcp_gateway.outbox import OutboxLimits
 
 
-class GatewaySettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="PMCP_", frozen=True, extra="ignore")
+class GatewaySettings(Settings):
+    older_names: ClassVar[Mapping[str, str]] = {"SERVER_HOST": "gateway_host", "SERVER_PORT": "gateway_port"}
 
     gateway_host: str = Field(
         default="127.0.0.1", description="address to listen on; loopback only, until authentication exists"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from pmcp_common.bus import StreamBus
 from pmcp_common.clock import Clock
@@ -18,6 +18,8 @@ from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import LLM_ERROR, DomainError, PersonaUnavailable, Unavailable
 from pmcp_common.contracts.jobs import Claim, End, JobState, text_of
 from pmcp_common.contracts.memories import MAX_CONTENT_BYTES, CommitTurns, ContextRequest, ContextResponse, Turn
+from pmcp_common.contracts.personas import Persona
+from pmcp_common.contracts.talks import Routing, as_player, partner_of
 from pmcp_common.peers import MemoryPeer
 from pmcp_common.queue import JobQueue
 from pmcp_llm_worker.emitter import Emitter, EmitterHub
@@ -26,12 +28,16 @@ from pmcp_llm_worker.model import Generation, ModelError, Patience, TextSink, Us
 from pmcp_llm_worker.model_retry import RetryingModel
 from pmcp_llm_worker.persona_cache import PersonaCache
 from pmcp_llm_worker.prompt import MAX_TURNS, PromptParts, assemble
+from pmcp_llm_worker.reply_plan import CLOSING, ReplyPlan, bound, farewell, plan_reply
+from pmcp_llm_worker.surroundings import Sights, describe
 from pmcp_llm_worker.turn_outcome import (
     INTERRUPTED,
     Outcome,
     Written,
+    circumstances_of,
     end_of,
     fallback_line,
+    score_reply,
     storable,
     turns_to_commit,
 )
@@ -50,6 +56,15 @@ NO_CONTEXT = ContextResponse(turns=(), summary=None, memories=(), recall="unavai
 class ReplyLimits:
     generation: Generation
     patience: Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that a reply is made of besides the persona and the message."""
+
+    context: ContextResponse
+    plan: ReplyPlan
+    surroundings: str
 
 
 class ReplyFull(Exception):
@@ -74,6 +89,7 @@ class ChatTurn:
         memory: MemoryPeer,
         model: RetryingModel,
         spool: TurnSpool,
+        sights: Sights,
         clock: Clock,
         limits: ReplyLimits,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -85,6 +101,7 @@ class ChatTurn:
         self._memory = memory
         self._model = model
         self._spool = spool
+        self._sights = sights
         self._clock = clock
         self._limits = limits
         self._sleep = sleep
@@ -122,6 +139,8 @@ class ChatTurn:
             _restore(outcome, row)
         elif outcome.persona is not None and shown == fallback_line(outcome.persona, submission.job_id):
             outcome.fall_back()
+        elif shown == farewell(submission.job_id):
+            outcome.close()
         elif signal.reason is not None:
             _cancel(outcome)
         else:
@@ -152,29 +171,57 @@ class ChatTurn:
             _cancel(outcome)
             return
         try:
-            context = await self._gather_context(claim, outcome)
+            scene = await self._gather_context(claim, outcome)
         except DomainError as error:
             outcome.fail(error.row, error.message, error.row.name)
             return
         outcome.timings["context_ms"] = (self._clock.monotonic() - started) * 1000
-        await self._speak(claim, signal, outcome, emitter, context)
+        if scene.plan.routing is Routing.CLOSING:
+            outcome.close()
+            emitter.write(farewell(claim.submission.job_id))
+        else:
+            await self._speak(claim, signal, outcome, emitter, scene)
         self._note_timings(claim, outcome, emitter, started)
 
-    async def _gather_context(self, claim: Claim, outcome: Outcome) -> ContextResponse:
+    async def _gather_context(self, claim: Claim, outcome: Outcome) -> Scene:
         """Raises PersonaNotFound, PersonaUnavailable, Unavailable. Memory may be away: then without it."""
         submission = claim.submission
         recalling = asyncio.create_task(self._recall(claim))
+        looking = asyncio.create_task(self._look_around(claim))
         try:
             outcome.persona, outcome.state = await self._personas.for_turn(
                 submission.tenant, claim.persona_id, submission.player_id
             )
             if outcome.state is not None and not outcome.state.is_available:
                 raise PersonaUnavailable(outcome.persona.name, cooldown_remaining=outcome.state.cooldown_remaining)
-            context = await recalling
+            partner = await self._partner(claim)
+            context, seen = await recalling, await looking
         finally:
             recalling.cancel()
+            looking.cancel()
         outcome.memory = context.recall
-        return context
+        outcome.score = score_reply(claim, outcome, partner)
+        circumstances = circumstances_of(claim)
+        plan = CLOSING if circumstances.closing else plan_reply(outcome.score.total if outcome.score else None)
+        outcome.routing = plan.routing
+        surroundings = " ".join(filter(None, (describe(circumstances, seen, outcome.persona.name), plan.guidance)))
+        return Scene(context, plan, surroundings)
+
+    async def _partner(self, claim: Claim) -> Persona | None:
+        """The persona that speaks; None: a player does."""
+        submission = claim.submission
+        partner_id = partner_of(submission.player_id)
+        if partner_id is None:
+            return None
+        persona, _ = await self._personas.for_turn(submission.tenant, partner_id, as_player(claim.persona_id))
+        return persona
+
+    async def _look_around(self, claim: Claim) -> Mapping[str, object]:
+        try:
+            return await self._sights.of_session(claim.submission.tenant, claim.submission.session_id)
+        except DomainError as error:
+            log.warning("replying without what is to be seen", extra={"code": error.code})
+            return {}
 
     async def _recall(self, claim: Claim) -> ContextResponse:
         submission = claim.submission
@@ -193,10 +240,10 @@ class ChatTurn:
             return NO_CONTEXT
 
     async def _speak(
-        self, claim: Claim, signal: StopSignal, outcome: Outcome, emitter: Emitter, context: ContextResponse
+        self, claim: Claim, signal: StopSignal, outcome: Outcome, emitter: Emitter, scene: Scene
     ) -> None:
         try:
-            outcome.usage = await self._ask_model(claim, signal, outcome, emitter, context)
+            outcome.usage = await self._ask_model(claim, signal, outcome, emitter, scene)
         except ModelError as error:
             log.warning("model failed", extra={"reason": error.reason, "detail": error.message})
             if emitter.started:
@@ -212,11 +259,12 @@ class ChatTurn:
         outcome.provider = self._model.client.provider
 
     async def _ask_model(
-        self, claim: Claim, signal: StopSignal, outcome: Outcome, emitter: Emitter, context: ContextResponse
+        self, claim: Claim, signal: StopSignal, outcome: Outcome, emitter: Emitter, scene: Scene
     ) -> Usage | None:
         """None: stopped by the signal."""
         assert outcome.persona is not None
-        generation = self._generation(claim)
+        context = scene.context
+        generation = bound(self._limits.generation, scene.plan, claim.submission.token_budget)
         parts = PromptParts(
             persona=outcome.persona,
             state=outcome.state,
@@ -225,6 +273,7 @@ class ChatTurn:
             memories=context.memories,
             message=claim.submission.message,
             now=self._clock.now(),
+            surroundings=scene.surroundings,
         )
         assembled = assemble(parts, generation.num_ctx - generation.max_tokens)
         asked_at = self._clock.monotonic()
@@ -240,11 +289,6 @@ class ChatTurn:
             usage = Usage("length", self._model.client.model)
         outcome.timings["model_ms"] = (self._clock.monotonic() - asked_at) * 1000
         return usage
-
-    def _generation(self, claim: Claim) -> Generation:
-        ours = self._limits.generation
-        cap = max(1, min(ours.max_tokens, claim.submission.token_budget))
-        return replace(ours, max_tokens=cap)
 
     def _note_timings(self, claim: Claim, outcome: Outcome, emitter: Emitter, started: float) -> None:
         if emitter.first_at is not None:

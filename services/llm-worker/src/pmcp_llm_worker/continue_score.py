@@ -1,18 +1,19 @@
 """How much a persona wants to go on talking, 0..100: the rule existing clients know (pure).
 
-The player has no character sheet, so the rule's middle values stand for it: charisma 10, commoner, preference 50,
-no relationship. Durations are seconds of the rested persona's time that this player has used.
+A player has no character sheet, so the rule's middle values stand for it: charisma 10, commoner, preference 50; another
+persona has its own. Durations are seconds of the rested persona's time that the other has used.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from pmcp_common.contracts.personas import InteractionState, Persona, Priority
 
-PLAYER_CHARISMA = 10
-PLAYER_RANK = 2
-PLAYER_PREFERENCE = 50
+MIDDLE_CHARISMA = 10
+MIDDLE_RANK = "commoner"
+MIDDLE_PREFERENCE = 50
 UNKNOWN_RANK = 2
 RANKS = {"royalty": 5, "nobility": 4, "merchant": 3, "commoner": 2, "peasant": 1}
 TIME_POINTS = 30.0
@@ -25,6 +26,23 @@ RESOURCE_POINTS = 10.0
 MAX_DRIFT = 2
 DRIFT_FACTOR = 0.6
 ENOUGH_SECONDS, ENOUGH_TOKENS, ENOUGH_ENERGY = 60, 100, 30
+
+
+HISTORY_FACTOR, HISTORY_OFFSET = 12.5, -2.5
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSide:
+    """Whom the persona talks with."""
+
+    charisma: int = MIDDLE_CHARISMA
+    social_rank: str = MIDDLE_RANK
+    topic_preferences: Mapping[str, int] = field(default_factory=dict)
+    compatibility: float | None = None
+    """0..1 of their relationship; None: they have none yet."""
+
+
+PLAYER = OtherSide()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +61,36 @@ class ContinueScore:
         return round(min(100.0, max(0.0, parts)), 1)
 
 
+    def parts(self) -> dict[str, float]:
+        return {name: round(value, 2) for name, value in asdict(self).items()}
+
+
 def score_continuation(
-    persona: Persona, state: InteractionState, message: str, *, tokens_left: int, drift_count: int = 0
+    persona: Persona,
+    state: InteractionState,
+    subject: str,
+    *,
+    tokens_left: int,
+    other: OtherSide = PLAYER,
+    drift_count: int = 0,
 ) -> ContinueScore:
-    """`tokens_left`: of the client's budget for this reply."""
+    """`subject`: the message, or the topic of a talk. `tokens_left`: of the budget."""
+    preferences = (topic_preference(persona.topic_preferences, subject), topic_preference(other.topic_preferences, subject))
     return ContinueScore(
         time=_time(persona, state),
-        topic=_topic(topic_preference(persona, message), drift_count),
-        social=_social(persona),
+        topic=_topic(*preferences, drift_count),
+        social=_social(persona, other),
         fatigue=float(min(FATIGUE_POINTS, state.interaction_fatigue // 2)),
-        history=0.0,
+        history=0.0 if other.compatibility is None else HISTORY_FACTOR * other.compatibility + HISTORY_OFFSET,
         resources=_resources(state, tokens_left),
     )
 
 
-def topic_preference(persona: Persona, message: str) -> int:
-    """Of the persona's topics that the message names, the dearest; 50 when it names none."""
-    text = message.lower()
-    named = [
-        value for topic, value in persona.topic_preferences.items() if topic and topic.lower().replace("_", " ") in text
-    ]
-    return min(100, max(0, max(named))) if named else PLAYER_PREFERENCE
+def topic_preference(preferences: Mapping[str, int], subject: str) -> int:
+    """Of the topics the subject names, the dearest; 50 when it names none."""
+    text = subject.lower().replace("_", " ")
+    named = [value for topic, value in preferences.items() if topic and topic.lower().replace("_", " ") in text]
+    return min(100, max(0, max(named))) if named else MIDDLE_PREFERENCE
 
 
 def _time(persona: Persona, state: InteractionState) -> float:
@@ -72,17 +99,20 @@ def _time(persona: Persona, state: InteractionState) -> float:
     return max(0.0, TIME_POINTS - used_seconds / divisor)
 
 
-def _topic(preference: int, drift_count: int) -> float:
-    pull = 0.7 * (preference + PLAYER_PREFERENCE) / 2 + 0.3 * min(preference, PLAYER_PREFERENCE)
+def _topic(mine: int, theirs: int, drift_count: int) -> float:
+    pull = 0.7 * (mine + theirs) / 2 + 0.3 * min(mine, theirs)
     if drift_count > MAX_DRIFT:
         pull *= DRIFT_FACTOR
     return pull * TOPIC_POINTS / 100
 
 
-def _social(persona: Persona) -> float:
-    gap = abs(RANKS.get(persona.social_rank.lower(), UNKNOWN_RANK) - PLAYER_RANK)
-    status = {0: 8, 1: 6, 2: 4}.get(gap, 2)
-    return min(SOCIAL_POINTS, (0.8 * min(persona.charisma, PLAYER_CHARISMA) + status) / 2)
+def _social(persona: Persona, other: OtherSide) -> float:
+    status = {0: 8, 1: 6, 2: 4}.get(abs(_rank(persona.social_rank) - _rank(other.social_rank)), 2)
+    return min(SOCIAL_POINTS, (0.8 * min(persona.charisma, other.charisma) + status) / 2)
+
+
+def _rank(name: str) -> int:
+    return RANKS.get(name.lower(), UNKNOWN_RANK)
 
 
 def _resources(state: InteractionState, tokens_left: int) -> float:

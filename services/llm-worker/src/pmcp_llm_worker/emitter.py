@@ -20,7 +20,8 @@ from pmcp_llm_worker.leases import STANDS, StopSignal
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.02
+TICK_SECONDS = 0.04
+"""25 pieces a second read as smoothly as 50, and a piece costs the same whatever its length."""
 COARSE_TICK_SECONDS = 0.25
 """For replies of which the client only wants the end."""
 MAX_BATCH = 64

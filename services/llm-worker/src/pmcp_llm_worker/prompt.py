@@ -41,6 +41,8 @@ class PromptParts:
     """Most similar first."""
     message: str
     now: datetime
+    surroundings: str = ""
+    """Sentences on the situation and on how to answer; for this reply only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,8 @@ def _last_turn(parts: PromptParts, turns: Sequence[Turn], memories: Sequence[Rec
     name = parts.persona.name
     notes = [f"{name} remembers: {memory.content.strip()}" for memory in memories]
     notes += [f"{name} remembers: {words}" for words in _last_words(turns)]
-    return "\n\n".join(part for part in (f"{_moment(parts)} {message}", "\n".join(notes)) if part)
+    said = " ".join(part for part in (_moment(parts), parts.surroundings, message) if part)
+    return "\n\n".join(part for part in (said, "\n".join(notes)) if part)
 
 
 def _last_words(turns: Sequence[Turn]) -> list[str]:

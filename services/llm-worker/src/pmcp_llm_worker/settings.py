@@ -1,15 +1,17 @@
-"""What an operator can set: read once, in `__main__`, from `PMCP_*` variables, and never changed."""
+"""What an operator can set: read once, in `__main__` (see `pmcp_common.configuration`), and never changed."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from pmcp_common.configuration import Settings
 
 
-class WorkerSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="PMCP_", frozen=True, extra="ignore", protected_namespaces=())
+class WorkerSettings(Settings):
+    older_names: ClassVar[Mapping[str, str]] = {"OLLAMA_HOST": "model_url", "DEFAULT_MODEL": "model_name"}
 
     redis_url: str = Field(default="redis://127.0.0.1:6390/0", description="the message broker")
     persona_url: str = Field(default="http://127.0.0.1:8001", description="the persona service")
@@ -56,6 +58,12 @@ class WorkerSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level written to standard error; DEBUG may show what players wrote"
     )
+
+    @field_validator("model_url", mode="before")
+    @classmethod
+    def _with_scheme(cls, value: object) -> object:
+        """Ollama's own variable may be just host:port."""
+        return f"http://{value}" if isinstance(value, str) and "://" not in value else value
 
     @model_validator(mode="after")
     def _reply_fits_window(self) -> Self:

@@ -13,12 +13,14 @@ from pmcp_common.contracts.errors import ErrorCode
 from pmcp_common.contracts.jobs import Claim, End, JobState
 from pmcp_common.contracts.memories import CommitTurns, Role, Turn
 from pmcp_common.contracts.personas import InteractionState, Persona
-from pmcp_llm_worker.continue_score import score_continuation
+from pmcp_common.contracts.talks import Circumstances, Routing, partner_of
+from pmcp_llm_worker.continue_score import PLAYER, ContinueScore, OtherSide, score_continuation
 from pmcp_llm_worker.model import Usage
 
 TOKENS_PER_WORD = 1.3
 FALLBACK = "fallback"
 DIRECT = "direct"
+CLOSING = "closing"
 INTERRUPTED = "interrupted"
 LAST_FALLBACK_LINE = "Forgive me, I cannot find the words just now. Ask me again in a moment?"
 
@@ -29,10 +31,15 @@ class Outcome:
 
     persona: Persona | None = None
     state: InteractionState | None = None
+    compatibility: float | None = None
+    """0..1 of the relationship with the other side; None: there is none yet."""
     memory: str = "ok"
     ended: JobState = JobState.DONE
     finish_reason: str = "stop"
     response_type: str = DIRECT
+    score: ContinueScore | None = None
+    """None: how the persona stands is not known."""
+    routing: Routing = Routing.FULL
     usage: Usage | None = None
     provider: str = ""
     error: tuple[ErrorCode, str] | None = None
@@ -44,9 +51,19 @@ class Outcome:
     def fall_back(self) -> None:
         self.ended, self.finish_reason, self.response_type = JobState.DONE, FALLBACK, FALLBACK
 
+    def close(self) -> None:
+        """The persona takes its leave, in its own words but without a model."""
+        self.ended, self.finish_reason, self.response_type = JobState.DONE, CLOSING, CLOSING
+        self.routing = Routing.CLOSING
+
     @property
     def spoken_by_model(self) -> bool:
         return self.response_type == DIRECT
+
+    @property
+    def spoken(self) -> bool:
+        """By the persona: a farewell is, a line that stands in for a missing model is not."""
+        return self.response_type != FALLBACK
 
     @property
     def worth_remembering(self) -> bool:
@@ -86,12 +103,15 @@ def turns_to_commit(claim: Claim, outcome: Outcome, text: str, now: datetime) ->
     submission = claim.submission
     asked = _turn(claim, submission.user_message_id, Role.USER, storable(submission.message), _sent_at(claim, now), {})
     turns: Sequence[Turn] = (asked,)
-    if outcome.spoken_by_model:
+    if outcome.spoken:
         about = {
             "state": outcome.ended.value,
             "finish_reason": outcome.finish_reason,
             "model": outcome.usage.model if outcome.usage else "",
             "provider": outcome.provider,
+            "response_type": outcome.response_type,
+            "tokens": _tokens(outcome.usage, text),
+            "continue_score": outcome.score.total if outcome.score else None,
         }
         turns = (asked, _turn(claim, submission.message_id, Role.ASSISTANT, text, max(now, asked.created_at), about))
     return CommitTurns(turns=tuple(turns))
@@ -141,7 +161,9 @@ def end_of(claim: Claim, outcome: Outcome, written: Written, *, seconds: float, 
         memory=outcome.memory,
         model=usage.model if usage else "",
         provider=outcome.provider if usage else "",
-        continue_score=_score(claim, outcome, _tokens(usage, written.text)),
+        continue_score=outcome.score.total if outcome.score else None,
+        score_parts=outcome.score.parts() if outcome.score else {},
+        routing=outcome.routing.value,
         persona_state=_persona_state(outcome.state),
         timings={name: round(value, 3) for name, value in outcome.timings.items()},
         error_code=outcome.error[0].code if outcome.error else None,
@@ -155,11 +177,26 @@ def _tokens(usage: Usage | None, text: str) -> int:
     return int(len(text.split()) * TOKENS_PER_WORD)
 
 
-def _score(claim: Claim, outcome: Outcome, tokens_used: int) -> float | None:
+def circumstances_of(claim: Claim) -> Circumstances:
+    known = Circumstances.__dataclass_fields__
+    given = claim.submission.circumstances
+    return Circumstances(**{name: value for name, value in given.items() if name in known})
+
+
+def score_reply(claim: Claim, outcome: Outcome, partner: Persona | None) -> ContinueScore | None:
+    """Of the reply about to be made. `partner`: the persona that speaks, when it is one."""
     if outcome.persona is None or outcome.state is None:
         return None
-    left = max(0, claim.submission.token_budget - tokens_used)
-    return score_continuation(outcome.persona, outcome.state, claim.submission.message, tokens_left=left).total
+    submission = claim.submission
+    other = PLAYER
+    if partner is not None:
+        other = OtherSide(partner.charisma, partner.social_rank, partner.topic_preferences, outcome.compatibility)
+    elif partner_of(submission.player_id) is None:
+        other = OtherSide(compatibility=outcome.compatibility)
+    subject = circumstances_of(claim).topic or submission.message
+    return score_continuation(
+        outcome.persona, outcome.state, subject, tokens_left=submission.token_budget, other=other
+    )
 
 
 def _persona_state(state: InteractionState | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from pmcp_common import peers_http
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.clock import Clock, SystemClock
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.errors import DomainError, Unavailable
+from pmcp_common.contracts.errors import DomainError
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.queue import JobQueue
 from pmcp_common.queue_arq import ArqJobQueue
@@ -45,6 +45,7 @@ from pmcp_llm_worker.ollama import OllamaClient
 from pmcp_llm_worker.openai_compat import OpenAICompatClient
 from pmcp_llm_worker.persona_cache import PersonaCache
 from pmcp_llm_worker.settings import WorkerSettings
+from pmcp_llm_worker.sights_redis import RedisSights
 from pmcp_llm_worker.turn_spool_redis import RedisTurnSpool
 
 log = logging.getLogger(__name__)
@@ -113,13 +114,15 @@ async def start(
         memory=memory,
         model=RetryingModel(client, clock),
         spool=spool,
+        sights=RedisSights(redis),
         clock=clock,
         limits=reply_limits(settings),
     )
     replies, remembering = build_workers(
         settings, redis, ReplyJob(queue, bus, leases, turn, watch.note_answer), RememberJob(memory, personas)
     )
-    readiness.update(redis=ping(redis), personas=personas.ready, memory=memory.ready, model=model_there(watch))
+    # Not the model: without it the worker still answers, with fallback lines. `system.models` says what is wrong.
+    readiness.update(redis=ping(redis), personas=personas.ready, memory=memory.ready)
     background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
         replies.async_run,
         remembering.async_run,
@@ -230,14 +233,6 @@ def ping(redis: BytesRedis) -> ReadinessCheck:
     async def check() -> None:
         with broker_errors():
             await redis.ping()
-
-    return check
-
-
-def model_there(watch: ModelWatch) -> ReadinessCheck:
-    async def check() -> None:
-        if watch.report is None or not watch.report.ok:
-            raise Unavailable("The model is not there")
 
     return check
 

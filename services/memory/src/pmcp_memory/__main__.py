@@ -6,6 +6,7 @@ import argparse
 
 from pydantic import SecretStr
 
+from pmcp_common.configuration import read_or_exit
 from pmcp_common.http_service import run
 from pmcp_common.logs import configure_logging
 from pmcp_memory.app import build_app
@@ -25,10 +26,10 @@ def main() -> None:
     argparse.ArgumentParser(
         prog="python -m pmcp_memory",
         description="Serves turns and memories to the other services, from PostgreSQL with pgvector.",
-        epilog=f"Configured by environment variables:\n{settings_help}",
+        epilog=f"Configured by environment variables, .env and pmcp.toml (docs/configuration.md):\n{settings_help}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
-    settings = MemorySettings()
+    settings = read_or_exit(MemorySettings)
     configure_logging("memory", settings.log_level)
     run(build_app(settings), host=settings.memory_host, port=settings.memory_port)
 

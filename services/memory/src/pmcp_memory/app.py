@@ -16,10 +16,12 @@ from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.postgres import connect_pool, migrate
 from pmcp_memory.access_counts import AccessCounts
 from pmcp_memory.api import memory_routes
+from pmcp_memory.database import Database
 from pmcp_memory.embedding import Embedder, Urgency
 from pmcp_memory.embedding_cache import CachedEmbedder
 from pmcp_memory.embedding_minilm import open_minilm
 from pmcp_memory.embedding_ollama import OllamaEmbedder
+from pmcp_memory.recall_store import RecallStore
 from pmcp_memory.recollection import Recollection
 from pmcp_memory.settings import MemorySettings
 from pmcp_memory.store import MIGRATIONS, MemoryStore
@@ -61,12 +63,14 @@ def build_app(
             model = await embedder(settings)
             resources.push_async_callback(model.close)
             cached = CachedEmbedder(model, max_entries=settings.embedder_cache_entries)
-            store = MemoryStore(pool, acquire_timeout_seconds=settings.memory_statement_seconds)
+            database = Database(pool, acquire_timeout_seconds=settings.memory_statement_seconds)
+            store = MemoryStore(database)
             accesses = AccessCounts(store, the_clock)
             resources.push_async_callback(accesses.flush)
             await resources.enter_async_context(_running(accesses.flush_every(ACCESS_FLUSH_SECONDS)))
             recollection = Recollection(
                 store,
+                RecallStore(database),
                 cached,
                 accesses,
                 the_clock,

@@ -58,6 +58,9 @@ _ADDRESS = re.compile(
     r"|remind me|ask(?:ed)? you|tell me)\b",
     re.IGNORECASE,
 )
+_ASKS_TIME = re.compile(r"\bwhen\b|\bwhat (?:date|day|month|year|time)\b|\bhow long\b", re.IGNORECASE)
+_ASKS_NUMBER = re.compile(r"\bhow (?:many|much|often|long|old|far)\b", re.IGNORECASE)
+_ASKS_NAME = re.compile(r"\b(?:who|whom|whose|which|where|names?|called)\b", re.IGNORECASE)
 _LAST_QUESTION = re.compile(r"[^.!?\n]*\?")
 _YEAR = re.compile(r"\b(?:19|20|21)\d\d\b")
 
@@ -70,6 +73,9 @@ class Asked:
     """1..12"""
     years: tuple[int, ...]
     sides: tuple[Side, ...]
+    """Whom "I" and "you" mean."""
+    cues: Cue
+    """What an answer would carry."""
 
 
 def cues_of(text: str) -> Cue:
@@ -98,7 +104,18 @@ def read_question(text: str) -> Asked:
     named = {word.lower() for word in words if word.lower() not in ("may", "march") or word[0].isupper()}
     months = tuple(number for number, month in enumerate(MONTHS, start=1) if month in named)
     years = tuple(sorted({int(year) for year in _YEAR.findall(text)}))
-    return Asked(months, years, _sides(text))
+    return Asked(months, years, _sides(text), _wanted_cues(text))
+
+
+def _wanted_cues(text: str) -> Cue:
+    cues = Cue(0)
+    if _ASKS_TIME.search(text):
+        cues |= Cue.TIME
+    if _ASKS_NUMBER.search(text):
+        cues |= Cue.NUMBER
+    if _ASKS_NAME.search(text):
+        cues |= Cue.NAME
+    return cues
 
 
 def _sides(text: str) -> tuple[Side, ...]:
@@ -108,7 +125,6 @@ def _sides(text: str) -> tuple[Side, ...]:
         sides.append("player")
     if _MEANS_PERSONA.search(about):
         sides.append("persona")
-    # "what did you tell me", "what did I say": only the address is left to go by.
     return tuple(sides)
 
 

@@ -16,7 +16,8 @@ from pmcp_common.contracts.memories import Role
 
 ASSISTANT_IMPORTANCE = 0.6
 ASSISTANT_MIN_CHARS = 50
-"""A reply is remembered when it is longer than this."""
+"""A reply longer than this has a fixed importance; a shorter one is judged by its words, and filler is nothing to
+remember."""
 USER_MEMORY_TYPE = "user_input"
 ASSISTANT_MEMORY_TYPE = "persona_response"
 LEAST = 0.1
@@ -34,7 +35,7 @@ _FILLER = _word_list(
     """
     hello hi hey hiya greetings good morning evening afternoon day night bye goodbye farewell ok okay
     yes no yeah yep nope sure thanks thank you please well hm hmm ah oh uh um lol haha hahaha cool nice
-    great fine right alright there so and how are is it what up see later cheers indeed
+    great fine right alright aye there so and how are is it what up see later cheers indeed
     """
 )
 _GLAD = _word_list(
@@ -68,9 +69,11 @@ class Judgement:
 def judge(role: Role, content: str) -> Judgement | None:
     """None: nothing to remember of this turn."""
     if role is Role.ASSISTANT:
-        if len(content) <= ASSISTANT_MIN_CHARS:
+        if len(content) > ASSISTANT_MIN_CHARS:
+            return Judgement(ASSISTANT_MEMORY_TYPE, ASSISTANT_IMPORTANCE, valence(content))
+        if is_filler(_words(content)):
             return None
-        return Judgement(ASSISTANT_MEMORY_TYPE, ASSISTANT_IMPORTANCE, valence(content))
+        return Judgement(ASSISTANT_MEMORY_TYPE, importance(content), valence(content))
     return Judgement(USER_MEMORY_TYPE, importance(content), valence(content))
 
 

@@ -32,50 +32,91 @@ ORDER BY position DESC
 LIMIT $5
 
 -- name: turns_to_remember
+-- In the order of their conversations, each with the turn before it and its number there.
 SELECT
     t.message_id, t.conversation_id, t.persona_id, t.player_id, t.role, t.content, t.created_at, t.metadata,
-    EXISTS (
-        SELECT 1 FROM memory.memories m
-        WHERE m.tenant_id = $1 AND m.source_key = 'turn:' || t.message_id
-    ) AS remembered
+    EXISTS (SELECT 1 FROM memory.sources s WHERE s.tenant_id = $1 AND s.message_id = t.message_id) AS remembered,
+    (
+        SELECT count(*) FROM memory.turns o
+        WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id AND o.position <= t.position
+    ) AS ordinal,
+    b.role AS before_role, b.content AS before_content, b.created_at AS before_created_at,
+    b.message_id AS before_message_id,
+    coalesce(e.episode, 0) AS episode_before
 FROM memory.turns t
+LEFT JOIN LATERAL (
+    SELECT o.message_id, o.role, o.content, o.created_at FROM memory.turns o
+    WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id AND o.position < t.position
+    ORDER BY o.position DESC
+    LIMIT 1
+) AS b ON true
+LEFT JOIN LATERAL (
+    SELECT m.episode FROM memory.memories m
+    WHERE m.tenant_id = $1 AND m.thread_id = t.conversation_id AND m.occurred_at <= t.created_at
+    ORDER BY m.ordinal DESC
+    LIMIT 1
+) AS e ON true
 WHERE t.tenant_id = $1 AND t.message_id = ANY ($2::text[])
-ORDER BY t.position
+ORDER BY t.conversation_id, t.position
+
+-- name: lock_player
+-- Writers of one player's memories take turns: two that restate the same words must meet.
+SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(chr(1), 'memory', $1::text, $2::text, $3::text), 0))
+
+-- name: remembered_sources
+SELECT message_id FROM memory.sources WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
+
+-- name: find_wording
+-- $4 one player's texts by wording_key: the memory that says it already. Only what is private takes private sources.
+SELECT DISTINCT ON (wording_key) wording_key, id
+FROM memory.memories
+WHERE tenant_id = $1 AND persona_id = $2 AND player_id IS NOT DISTINCT FROM $3 AND wording_key = ANY ($4::text[])
+    AND visibility = 'private'
+ORDER BY wording_key, ordinal, id
 
 -- name: insert_memories
--- Columns as arrays, one element a memory, each of one source turn.
+-- Columns as arrays, one element a memory.
 INSERT INTO memory.memories (
-    tenant_id, id, persona_id, player_id, content, memory_type, importance, emotional_valence,
-    source_message_ids, source_key, embedding, embedding_model, occurred_at
+    tenant_id, id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence,
+    related_personas, visibility, metadata, source_message_ids, source_key, wording_key, embedding, embedding_model,
+    occurred_at, created_at, updated_at, thread_id, ordinal, episode, said_by, speaker, lead_in, cues, participants,
+    session_id, world_time, words
 )
 SELECT
-    $1, m.id, m.persona_id, m.player_id, m.content, m.memory_type, m.importance, m.emotional_valence,
-    ARRAY[m.source], 'turn:' || m.source, m.embedding, $2, m.occurred_at
+    $1, m.id, m.persona_id, m.player_id, m.content, m.memory_type, m.importance, m.importance, m.emotional_valence,
+    CASE WHEN m.related_persona IS NULL THEN '{}'::text[] ELSE ARRAY[m.related_persona] END, m.visibility, m.metadata,
+    CASE WHEN m.source IS NULL THEN '{}'::text[] ELSE ARRAY[m.source] END, 'turn:' || m.source, m.wording_key,
+    m.embedding::halfvec, $2, m.occurred_at, $3, $3, m.thread_id, m.ordinal, m.episode, m.said_by, m.speaker, m.lead_in,
+    m.cues, array_remove(ARRAY[m.player_id, m.persona_id], NULL), m.session_id, m.world_time,
+    memory.words_of(m.lead_in, m.content, coalesce(m.world_time, m.occurred_at), m.speaker)
 FROM unnest(
-    $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::real[], $9::real[], $10::text[], $11::vector[],
-    $12::timestamptz[]
+    $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::real[], $10::real[], $11::text[], $12::text[],
+    $13::jsonb[], $14::text[], $15::text[], $16::vector[], $17::timestamptz[], $18::text[], $19::integer[],
+    $20::integer[], $21::text[], $22::text[], $23::text[], $24::integer[], $25::text[], $26::timestamptz[]
 ) AS m (
-    id, persona_id, player_id, content, memory_type, importance, emotional_valence, source, embedding, occurred_at
+    id, persona_id, player_id, content, memory_type, importance, emotional_valence, related_persona, visibility,
+    metadata, source, wording_key, embedding, occurred_at, thread_id, ordinal, episode, said_by, speaker, lead_in,
+    cues, session_id, world_time
 )
-ON CONFLICT (tenant_id, source_key) DO NOTHING
 RETURNING id
 
--- name: nearest_memories
--- Exact cosine over what this player may recall of this persona: own memories, and the persona's that have no player.
--- $4 vector, $5 its model, $6 type or null, $7 least importance, $8 sources that are known already, $9 how many.
-SELECT
-    id, content, memory_type, importance, emotional_valence, related_personas, visibility, created_at,
-    accessed_count, 1 - (embedding <=> $4) AS similarity
-FROM memory.memories
-WHERE tenant_id = $1
-    AND persona_id = $2
-    AND (player_id = $3 OR player_id IS NULL)
-    AND embedding_model = $5
-    AND ($6::text IS NULL OR memory_type = $6)
-    AND importance >= $7
-    AND NOT source_message_ids && $8::text[]
-ORDER BY embedding <=> $4, id
-LIMIT $9
+-- name: insert_sources
+INSERT INTO memory.sources (tenant_id, message_id, memory_id)
+SELECT $1, s.message_id, s.memory_id FROM unnest($2::text[], $3::text[]) AS s (message_id, memory_id)
+
+-- name: merge_sources
+-- Said again: provenance grows, and it matters at least as much as it does now.
+UPDATE memory.memories m
+SET source_message_ids = m.source_message_ids || r.sources,
+    importance = greatest(m.importance, r.importance),
+    initial_importance = greatest(m.initial_importance, r.importance),
+    updated_at = $2
+FROM (
+    SELECT s.id, array_agg(s.source ORDER BY s.source) AS sources, max(s.importance) AS importance
+    FROM unnest($3::text[], $4::text[], $5::real[]) AS s (id, source, importance)
+    GROUP BY s.id
+) AS r
+WHERE m.tenant_id = $1 AND m.id = r.id
 
 -- name: count_accesses
 UPDATE memory.memories m

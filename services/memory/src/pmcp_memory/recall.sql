@@ -113,13 +113,34 @@ parts AS (
     CROSS JOIN bounds b
     JOIN memory.memories m ON m.tenant_id = $1 AND m.id = s.id
     WHERE s.candidate
+),
+best AS (
+    SELECT
+        *,
+        ($15::float8[])[1] * meaning + ($15::float8[])[2] * nearby + ($15::float8[])[3] * wording
+        + ($15::float8[])[4] * speaker_asked + ($15::float8[])[5] * date_asked + ($15::float8[])[6] * tells_time
+        + ($15::float8[])[7] * cues_asked + ($15::float8[])[8] * only_asks + ($15::float8[])[9] * importance
+        + ($15::float8[])[10] * recency + ($15::float8[])[11] * relationship AS score
+    FROM parts
+    ORDER BY score DESC, id
+    LIMIT $21
 )
+-- The turn before and the turn after come along.
 SELECT
-    *,
-    ($15::float8[])[1] * meaning + ($15::float8[])[2] * nearby + ($15::float8[])[3] * wording
-    + ($15::float8[])[4] * speaker_asked + ($15::float8[])[5] * date_asked + ($15::float8[])[6] * tells_time
-    + ($15::float8[])[7] * cues_asked + ($15::float8[])[8] * only_asks + ($15::float8[])[9] * importance
-    + ($15::float8[])[10] * recency + ($15::float8[])[11] * relationship AS score
-FROM parts
-ORDER BY score DESC, id
-LIMIT $21
+    b.*,
+    (
+        SELECT coalesce(jsonb_agg(
+            jsonb_build_object('id', n.id, 'step', n.ordinal - b.ordinal, 'speaker', n.speaker, 'content', n.content)
+            ORDER BY n.ordinal
+        ), '[]')
+        FROM memory.visible_memories($1, $2, $3) n
+        WHERE n.tenant_id = $1 AND n.thread_id = b.thread_id AND n.episode = b.episode AND n.id <> b.id
+            AND n.ordinal BETWEEN b.ordinal - 1 AND b.ordinal + 1
+            AND ($20::timestamptz IS NULL OR n.occurred_at <= $20)
+    ) AS neighbours
+FROM best b
+ORDER BY b.score DESC, b.id
+
+-- name: list_speakers
+-- A handful of names: whoever is named in every memory tells none apart.
+SELECT DISTINCT speaker FROM memory.visible_memories($1, $2, $3) WHERE speaker IS NOT NULL LIMIT 32

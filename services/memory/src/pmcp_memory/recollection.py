@@ -25,9 +25,13 @@ from pmcp_common.contracts.memories import (
     Turn,
 )
 from pmcp_memory.access_counts import AccessCounts
+from pmcp_memory.cues import without_names
 from pmcp_memory.embedding import Embedder, Urgency, Vector
-from pmcp_memory.importance import judge
-from pmcp_memory.store import MemoryStore, NewMemory, RecallFilter, TypeStats
+from pmcp_memory.importance import Judgement, judge
+from pmcp_memory.known_speakers import KnownSpeakers
+from pmcp_memory.placing import Place, place, text_to_embed
+from pmcp_memory.recall_store import Question, RecallFilter, RecallStore, Viewer
+from pmcp_memory.store import MemoryStore, NewMemory, TypeStats
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ class Recollection:
     def __init__(
         self,
         store: MemoryStore,
+        recalls: RecallStore,
         embedder: Embedder,
         accesses: AccessCounts,
         clock: Clock,
@@ -45,6 +50,8 @@ class Recollection:
     ) -> None:
         """`recall_timeout_seconds`: a reply goes on without memories rather than wait longer."""
         self._store = store
+        self._recalls = recalls
+        self._speakers = KnownSpeakers(recalls, clock)
         self._embedder = embedder
         self._accesses = accesses
         self._clock = clock
@@ -55,19 +62,20 @@ class Recollection:
         """The query is embedded while the turns are read. Raises Unavailable when the turns cannot be
         read."""
         deadline = asyncio.get_running_loop().time() + self._recall_timeout_seconds
-        embedding = asyncio.create_task(self._embed_query(request.query)) if request.max_memories else None
+        viewer = Viewer(tenant, request.persona_id, request.player_id)
+        asking = asyncio.create_task(self._ask(viewer, request.query)) if request.max_memories else None
         try:
             turns, summary = await self._store.recent(
                 tenant, request.conversation_id, request.persona_id, request.player_id, request.max_turns
             )
-            if embedding is None:
+            if asking is None:
                 return ContextResponse.model_construct(turns=turns, summary=summary, memories=(), recall="ok")
-            memories = await self._recall_beside(tenant, request, turns, embedding, deadline)
+            memories = await self._recall_beside(viewer, request, turns, asking, deadline)
         finally:
-            if embedding is not None:
-                embedding.cancel()
+            if asking is not None:
+                asking.cancel()
                 # Should the turns have failed as well, nobody else looks at this outcome.
-                embedding.add_done_callback(lambda task: task.cancelled() or task.exception())
+                asking.add_done_callback(lambda task: task.cancelled() or task.exception())
         return ContextResponse.model_construct(
             turns=turns,
             summary=summary,
@@ -77,25 +85,25 @@ class Recollection:
 
     async def _recall_beside(
         self,
-        tenant: str,
+        viewer: Viewer,
         request: ContextRequest,
         turns: Sequence[Turn],
-        embedding: asyncio.Task[Vector],
+        asking: asyncio.Task[Question],
         deadline: float,
     ) -> tuple[RecalledMemory, ...] | None:
         """None: recall failed. What the turns already say is not recalled again."""
         wanted = RecallFilter(without_sources=[turn.message_id for turn in turns], limit=request.max_memories)
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._nearest(tenant, request.persona_id, request.player_id, await embedding, wanted)
+                return await self._recall(viewer, await asking, wanted)
         except (DomainError, TimeoutError) as error:
             log.warning("recall unavailable", extra={"reason": type(error).__name__})
             return None
 
     async def search(self, tenant: str, request: RecallRequest) -> RecallResponse:
-        vector = await self._embed_query(request.query)
-        wanted = RecallFilter(request.memory_type, request.min_importance, limit=request.n_results)
-        found = await self._nearest(tenant, request.persona_id, request.player_id, vector, wanted)
+        viewer = Viewer(tenant, request.persona_id, request.player_id)
+        wanted = RecallFilter(request.memory_type, request.min_importance, as_of=request.as_of, limit=request.n_results)
+        found = await self._recall(viewer, await self._ask(viewer, request.query), wanted)
         return RecallResponse.model_construct(memories=found)
 
     async def commit(self, tenant: str, turns: Sequence[Turn]) -> CommitResult:
@@ -110,30 +118,27 @@ class Recollection:
     async def remember(self, tenant: str, message_ids: Sequence[str]) -> CommitResult:
         """All or none. Raises NotFound for a turn that is not committed, EmbeddingFailed when no vector
         comes."""
-        turns, remembered = await self._store.turns_to_remember(tenant, message_ids)
-        missing = sorted(set(message_ids) - {turn.message_id for turn in turns})
+        stored, remembered = await self._store.turns_to_remember(tenant, message_ids)
+        missing = sorted(set(message_ids) - {one.turn.message_id for one in stored})
         if missing:
             raise NotFound("A turn to remember is not committed", message_ids=missing)
+        places = place(stored)
         judged = [
-            (turn, judgement)
-            for turn in turns
-            if turn.message_id not in remembered and (judgement := judge(turn.role, turn.content))
+            (one.turn, judgement)
+            for one in stored
+            if one.turn.message_id not in remembered and (judgement := judge(one.turn.role, one.turn.content))
         ]
         if not judged:
             return CommitResult(stored=0)
-        vectors = await self._embedder.embed([turn.content for turn, _ in judged], Urgency.STORE)
+        texts = [text_to_embed(places[turn.message_id].lead_in, turn.content) for turn, _ in judged]
+        vectors = await self._embedder.embed(texts, Urgency.STORE)
         memories = [
-            NewMemory(
-                self._new_id(),
-                turn,
-                judgement.memory_type,
-                judgement.importance,
-                judgement.emotional_valence,
-                vector,
-            )
+            _memory_of(self._new_id(), turn, judgement, places[turn.message_id], vector)
             for (turn, judgement), vector in zip(judged, vectors, strict=True)
         ]
-        return CommitResult(stored=await self._store.add_memories(tenant, self._embedder.name, memories))
+        return CommitResult(
+            stored=await self._store.add_memories(tenant, self._embedder.name, memories, self._clock.now())
+        )
 
     async def stats(self, tenant: str, persona_id: str, player_id: str) -> MemoryStats:
         started = time.perf_counter()
@@ -143,15 +148,31 @@ class Recollection:
             return MemoryStats(total_memories=0)
         return _total(rows, elapsed_ms=(time.perf_counter() - started) * 1000)
 
-    async def _embed_query(self, query: str) -> Vector:
-        return (await self._embedder.embed([query], Urgency.QUERY))[0]
+    async def _ask(self, viewer: Viewer, query: str) -> Question:
+        text = without_names(query, await self._speakers.of(viewer))
+        (vector,) = await self._embedder.embed([text], Urgency.QUERY)
+        return Question(query, text, vector, self._embedder.name, self._clock.now())
 
-    async def _nearest(
-        self, tenant: str, persona_id: str, player_id: str, vector: Vector, wanted: RecallFilter
-    ) -> tuple[RecalledMemory, ...]:
-        found = await self._store.nearest(tenant, persona_id, player_id, vector, self._embedder.name, wanted)
-        self._accesses.note(tenant, [memory.id for memory in found])
+    async def _recall(self, viewer: Viewer, question: Question, wanted: RecallFilter) -> tuple[RecalledMemory, ...]:
+        found = await self._recalls.recall(viewer, question, wanted)
+        self._accesses.note(viewer.tenant, [memory.id for memory in found])
         return found
+
+
+def _memory_of(memory_id: str, turn: Turn, judgement: Judgement, place: Place, vector: Vector) -> NewMemory:
+    return NewMemory(
+        id=memory_id,
+        persona_id=turn.persona_id,
+        player_id=turn.player_id,
+        content=turn.content,
+        memory_type=judgement.memory_type,
+        importance=judgement.importance,
+        emotional_valence=judgement.emotional_valence,
+        embedding=vector,
+        occurred_at=turn.created_at,
+        source=turn.message_id,
+        place=place,
+    )
 
 
 def _midnight(now: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""What an operator can set: read once, in `__main__`, from `PMCP_*` variables, and never changed."""
+"""What an operator can set: read once, in `__main__` (see `pmcp_common.configuration`), and never changed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pmcp_common.configuration import Settings
 
 
-class MemorySettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="PMCP_", frozen=True, extra="ignore")
-
+class MemorySettings(Settings):
     memory_host: str = Field(default="127.0.0.1", description="address to listen on; only the other services call it")
     memory_port: int = Field(default=8002, ge=0, le=65535, description="TCP port; 0: any free one")
     postgres_dsn: SecretStr = Field(

@@ -1,87 +1,51 @@
 """The rows of the schema `memory`: turns, summaries, memories.
 
-Owns every statement (`queries.sql`) and turns what Postgres refuses into domain errors by the
-constraint's name. It decides nothing about what is worth remembering. Each call names the tenant; rows of
-another tenant do not exist for it, nor do memories of another player.
+Owns its statements (`queries.sql`); recall is `recall_store`'s. It decides nothing about what is worth
+remembering. Each call names the tenant; rows of another tenant do not exist for it, nor do memories of another player.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
 import asyncpg
 
-from pmcp_common.contracts.errors import Conflict, InvalidParams, MemoryFailed, Unavailable
-from pmcp_common.contracts.memories import RecalledMemory, Role, Turn, Visibility
+from pmcp_common.contracts.memories import Role, Turn, Visibility
 from pmcp_common.postgres import encode_vector, read_queries
+from pmcp_memory.cues import cues_of
+from pmcp_memory.database import Database
 from pmcp_memory.embedding import Vector
-
-log = logging.getLogger(__name__)
+from pmcp_memory.placing import Place, StoredTurn
+from pmcp_memory.restating import wording_key
 
 MIGRATIONS = files("pmcp_memory") / "migrations"
-
-REFUSALS: Mapping[str, str] = {
-    "turns_message_id_check": "message_id: 1..200 characters",
-    "turns_conversation_id_check": "conversation_id: 1..200 characters",
-    "turns_persona_id_check": "persona_id: 1..200 characters",
-    "turns_player_id_check": "player_id: 1..200 characters",
-    "turns_role_check": "role: user or assistant",
-    "turns_content_check": "content: 1..32768 bytes",
-    "turns_metadata_check": "metadata: an object",
-    "summaries_content_check": "content: 1..32768 bytes",
-    "summaries_version_check": "version: at least 1",
-    "memories_id_check": "id: 1..200 characters",
-    "memories_persona_id_check": "persona_id: 1..200 characters",
-    "memories_player_id_check": "player_id: 1..200 characters",
-    "memories_content_check": "content: 1..32768 bytes",
-    "memories_type_check": "memory_type: lower case letters, digits and _, at most 50",
-    "memories_importance_check": "importance: 0..1",
-    "memories_valence_check": "emotional_valence: -1..1",
-    "memories_visibility_check": "visibility: private, shared or public",
-    "memories_metadata_check": "metadata: an object",
-    "memories_accessed_check": "accessed_count: at least 0",
-}
-"""What breaking a rule of the schema means. A unique constraint is a conflict whatever its name."""
-
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-)
-"""Not reachable, shutting down, over its statement time, out of connections. `InterfaceError` is
-asyncpg's word for a connection or pool that closed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewMemory:
-    """A memory of one turn, ready to be stored; private to the player."""
+    """A memory ready to be stored."""
 
     id: str
-    source: Turn
+    persona_id: str
+    player_id: str | None
+    """None: what the persona knows by itself."""
+    content: str
     memory_type: str
     importance: float
     emotional_valence: float
     embedding: Vector
-
-
-@dataclass(frozen=True, slots=True)
-class RecallFilter:
-    memory_type: str | None = None
-    min_importance: float = 0.0
-    without_sources: Sequence[str] = ()
-    """Message ids: memories made of these are left out."""
-    limit: int = 5
+    occurred_at: datetime
+    source: str | None = None
+    """The message it was made of; None: a client stored it."""
+    place: Place | None = None
+    """None: it stands alone."""
+    related_persona: str | None = None
+    visibility: Visibility = Visibility.PRIVATE
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +59,8 @@ class TypeStats:
 
 
 class MemoryStore:
-    def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_seconds: float) -> None:
-        self._pool = pool
-        self._acquire_timeout_seconds = acquire_timeout_seconds
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._queries = read_queries(files("pmcp_memory") / "queries.sql")
 
     async def add_turns(self, tenant: str, turns: Sequence[Turn]) -> int:
@@ -129,51 +92,70 @@ class MemoryStore:
         summary: str | None = rows[0]["summary"] if rows else None
         return tuple(_turn(row) for row in reversed(rows[:limit])), summary
 
-    async def turns_to_remember(self, tenant: str, message_ids: Sequence[str]) -> tuple[list[Turn], frozenset[str]]:
-        """Those that are committed, and the ids of those of which a memory was made already."""
+    async def turns_to_remember(
+        self, tenant: str, message_ids: Sequence[str]
+    ) -> tuple[list[StoredTurn], frozenset[str]]:
+        """Those that are committed, in the order of their conversations, and the ids of those of which a memory was
+        made already."""
         rows = await self._fetch("turns_to_remember", tenant, list(message_ids))
-        return [_turn(row) for row in rows], frozenset(row["message_id"] for row in rows if row["remembered"])
+        return [_stored_turn(row) for row in rows], frozenset(row["message_id"] for row in rows if row["remembered"])
 
-    async def add_memories(self, tenant: str, embedding_model: str, memories: Sequence[NewMemory]) -> int:
-        """All or none; how many were new."""
-        rows = await self._fetch(
-            "insert_memories",
-            tenant,
-            embedding_model,
-            [memory.id for memory in memories],
-            [memory.source.persona_id for memory in memories],
-            [memory.source.player_id for memory in memories],
-            [memory.source.content for memory in memories],
-            [memory.memory_type for memory in memories],
-            [memory.importance for memory in memories],
-            [memory.emotional_valence for memory in memories],
-            [memory.source.message_id for memory in memories],
-            [encode_vector(memory.embedding) for memory in memories],
-            [memory.source.created_at for memory in memories],
+    async def add_memories(
+        self, tenant: str, embedding_model: str, memories: Sequence[NewMemory], now: datetime
+    ) -> int:
+        """All or none; how many messages and texts were new. Words that a player's memory says already are
+        merged into it."""
+        groups: dict[tuple[str, str | None], list[NewMemory]] = {}
+        for memory in memories:
+            groups.setdefault((memory.persona_id, memory.player_id), []).append(memory)
+        stored = 0
+        async with self._database.connection() as connection, connection.transaction():
+            # In one order for all: two writers must not wait for each other.
+            for persona_id, player_id in sorted(groups, key=lambda group: (group[0], group[1] or "")):
+                await connection.execute(self._queries["lock_player"], tenant, persona_id, player_id)
+            for group in groups.values():
+                stored += await self._add_group(connection, tenant, embedding_model, group, now)
+        return stored
+
+    async def _add_group(
+        self, connection: Any, tenant: str, model: str, memories: Sequence[NewMemory], now: datetime
+    ) -> int:
+        """Of one persona and player, whose lock is held."""
+        sources = [memory.source for memory in memories if memory.source is not None]
+        rows = await connection.fetch(self._queries["remembered_sources"], tenant, sources)
+        known = {row["message_id"] for row in rows}
+        fresh = [memory for memory in memories if memory.source is None or memory.source not in known]
+        if not fresh:
+            return 0
+        keys = {memory.id: wording_key(memory.content) for memory in fresh}
+        rows = await connection.fetch(
+            self._queries["find_wording"], tenant, fresh[0].persona_id, fresh[0].player_id, sorted(set(keys.values()))
         )
-        return len(rows)
-
-    async def nearest(
-        self, tenant: str, persona_id: str, player_id: str, vector: Vector, model: str, wanted: RecallFilter
-    ) -> tuple[RecalledMemory, ...]:
-        """Most similar first. Raises MemoryFailed when the search itself does not work."""
-        try:
-            rows = await self._fetch(
-                "nearest_memories",
-                tenant,
-                persona_id,
-                player_id,
-                vector,
-                model,
-                wanted.memory_type,
-                wanted.min_importance,
-                list(wanted.without_sources),
-                wanted.limit,
-            )
-        except asyncpg.PostgresError as error:
-            log.exception("vector search failed")
-            raise MemoryFailed("The memories could not be searched") from error
-        return tuple(_recalled(row) for row in rows)
+        said = {row["wording_key"]: row["id"] for row in rows}
+        new: list[NewMemory] = []
+        merged: list[tuple[str, NewMemory]] = []
+        for memory in fresh:
+            target = said.get(keys[memory.id])
+            if target is None or memory.source is None:
+                new.append(memory)
+                said[keys[memory.id]] = memory.id
+            else:
+                merged.append((target, memory))
+        await connection.fetch(self._queries["insert_memories"], tenant, model, now, *_columns(new, keys))
+        owners = [(memory.source, memory.id) for memory in new] + [(memory.source, target) for target, memory in merged]
+        pairs = [(source, owner) for source, owner in owners if source is not None]
+        await connection.execute(
+            self._queries["insert_sources"], tenant, [source for source, _ in pairs], [owner for _, owner in pairs]
+        )
+        await connection.execute(
+            self._queries["merge_sources"],
+            tenant,
+            now,
+            [target for target, _ in merged],
+            [memory.source for _, memory in merged],
+            [memory.importance for _, memory in merged],
+        )
+        return len(fresh)
 
     async def count_accesses(self, tenant: str, times: Mapping[str, int], at: datetime) -> None:
         # In id order: two writers that lock the same rows must not wait for each other.
@@ -186,28 +168,11 @@ class MemoryStore:
 
     async def check(self) -> None:
         """Returns when Postgres answers."""
-        async with self._connection() as connection:
+        async with self._database.connection() as connection:
             await connection.execute("SELECT 1")
 
     async def _fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
-        async with self._connection() as connection:
-            rows: Sequence[asyncpg.Record] = await connection.fetch(self._queries[query], *arguments)
-            return rows
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        try:
-            async with self._pool.acquire(timeout=self._acquire_timeout_seconds) as connection:
-                yield connection
-        except asyncpg.UniqueViolationError as error:
-            raise Conflict("The record exists already") from error
-        except asyncpg.CheckViolationError as error:
-            rule = REFUSALS.get(error.constraint_name or "")
-            if rule is None:
-                raise
-            raise InvalidParams(rule, field=rule.partition(":")[0]) from error
-        except _AWAY as error:
-            raise Unavailable("The memory database is away", retry_after=1) from error
+        return await self._database.fetch(self._queries[query], *arguments)
 
 
 def _turn(row: asyncpg.Record) -> Turn:
@@ -224,16 +189,50 @@ def _turn(row: asyncpg.Record) -> Turn:
     )
 
 
-def _recalled(row: asyncpg.Record) -> RecalledMemory:
-    return RecalledMemory.model_construct(
-        id=row["id"],
-        content=row["content"],
-        memory_type=row["memory_type"],
-        importance=round(row["importance"], 4),
-        emotional_valence=round(row["emotional_valence"], 4),
-        related_personas=tuple(row["related_personas"]),
-        visibility=Visibility(row["visibility"]),
-        created_at=row["created_at"],
-        accessed_count=row["accessed_count"],
-        similarity=round(row["similarity"], 6),
-    )
+def _stored_turn(row: asyncpg.Record) -> StoredTurn:
+    turn = _turn(row)
+    before = None
+    if row["before_message_id"] is not None:
+        before = turn.model_copy(
+            update={
+                "message_id": row["before_message_id"],
+                "role": Role(row["before_role"]),
+                "content": row["before_content"],
+                "created_at": row["before_created_at"],
+            }
+        )
+    return StoredTurn(turn, row["ordinal"], before, row["episode_before"])
+
+
+def _columns(memories: Sequence[NewMemory], keys: Mapping[str, str]) -> list[list[Any]]:
+    """As `insert_memories` unnests them."""
+    places = [memory.place or _alone(memory) for memory in memories]
+    return [
+        [memory.id for memory in memories],
+        [memory.persona_id for memory in memories],
+        [memory.player_id for memory in memories],
+        [memory.content for memory in memories],
+        [memory.memory_type for memory in memories],
+        [memory.importance for memory in memories],
+        [memory.emotional_valence for memory in memories],
+        [memory.related_persona for memory in memories],
+        [memory.visibility.value for memory in memories],
+        [dict(memory.metadata) for memory in memories],
+        [memory.source for memory in memories],
+        [keys[memory.id] for memory in memories],
+        [encode_vector(memory.embedding) for memory in memories],
+        [memory.occurred_at for memory in memories],
+        [place.thread_id for place in places],
+        [place.ordinal for place in places],
+        [place.episode for place in places],
+        [place.said_by for place in places],
+        [place.speaker for place in places],
+        [place.lead_in for place in places],
+        [int(place.cues) for place in places],
+        [place.session_id for place in places],
+        [place.world_time for place in places],
+    ]
+
+
+def _alone(memory: NewMemory) -> Place:
+    return Place(memory.id, 0, 0, None, None, "", cues_of(memory.content), None, None)

@@ -6,6 +6,7 @@ import argparse
 
 from pydantic import SecretStr
 
+from pmcp_common.configuration import read_or_exit
 from pmcp_common.http_service import run
 from pmcp_common.logs import configure_logging
 from pmcp_persona.app import build_app
@@ -25,10 +26,10 @@ def main() -> None:
     argparse.ArgumentParser(
         prog="python -m pmcp_persona",
         description="Serves personas and their interaction state to the other services, from PostgreSQL.",
-        epilog=f"Configured by environment variables:\n{settings_help}",
+        epilog=f"Configured by environment variables, .env and pmcp.toml (docs/configuration.md):\n{settings_help}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
-    settings = PersonaSettings()
+    settings = read_or_exit(PersonaSettings)
     configure_logging("persona", settings.log_level)
     run(build_app(settings), host=settings.persona_host, port=settings.persona_port)
 

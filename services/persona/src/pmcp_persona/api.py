@@ -1,61 +1,76 @@
-"""The HTTP face of the persona service: contract models in and out, one use case a route.
+"""Personas over HTTP: contract models in and out, one use case a route.
 
-Stands on the store and the pure rules of `interaction`; errors leave as domain errors, which the plumbing
-turns into problem documents. Internal: its only callers are the other services.
+Stands on the stores and the pure rules of `interaction`; errors leave as domain errors, which the plumbing turns into
+problem documents. Internal: its only callers are the other services.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
-from urllib.parse import unquote
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BeforeValidator
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pmcp_common.clock import Clock
 from pmcp_common.contracts.personas import (
+    ConversationEnd,
     Identifier,
     Interaction,
     InteractionState,
+    Persona,
+    PersonaChange,
+    PersonaDeleted,
+    PersonaDraft,
     PersonaList,
     PersonaTurnContext,
     PersonaView,
 )
 from pmcp_persona import interaction
-from pmcp_persona.interaction import Standing
-from pmcp_persona.store import Acquaintance, PersonaStore
+from pmcp_persona.inner_life import InnerLife
+from pmcp_persona.segments import Segment
+from pmcp_persona.store import WORLD, Acquaintance, PersonaStore
 
-Segment = Annotated[Identifier, BeforeValidator(unquote)]
-"""One encoded segment of the path, see `EncodedPath`."""
-
-
-class EncodedPath:
-    """Routes by the path as it was sent. A name may hold a slash: decoded before routing it would look like two
-    segments, and a player's odd reference would miss the route instead of being a persona not found."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
-        await self._app(scope, receive, send)
+PREFIX = "/v1/{tenant}/personas"
+Scope = Annotated[
+    Literal["player", "world"] | None,
+    Query(description="whose state: this player's, or everybody's as between personas; default: as the service is set"),
+]
 
 
-def persona_routes(store: PersonaStore, clock: Clock) -> APIRouter:
-    router = APIRouter(prefix="/v1/{tenant}/personas")
+def persona_routes(store: PersonaStore, inner_life: InnerLife, clock: Clock, new_id: Callable[[], str]) -> APIRouter:
+    """`new_id` gives a fresh UUID as text."""
+    router = APIRouter(prefix=PREFIX, tags=["personas"])
+
+    def stands(player_id: str, scope: str | None) -> str:
+        if scope is None:
+            return inner_life.standing_of(player_id)
+        return WORLD if scope == "world" else player_id
 
     @router.get("")
-    async def list_personas(tenant: Segment, player_id: Identifier) -> PersonaList:
-        found = await store.list_all(tenant, player_id)
+    async def list_personas(tenant: Segment, player_id: Identifier, scope: Scope = None) -> PersonaList:
+        found = await store.list_all(tenant, stands(player_id, scope))
         now = clock.now()
         return PersonaList(personas=tuple(_view(one, now) for one in found))
 
+    @router.post("", status_code=201)
+    async def create_persona(tenant: Segment, body: PersonaDraft) -> Persona:
+        return await store.create(tenant, new_id(), body, clock.now())
+
     @router.get("/{reference}")
-    async def get_persona(tenant: Segment, reference: Segment, player_id: Identifier) -> PersonaView:
-        return _view(await store.find(tenant, reference, player_id), clock.now())
+    async def get_persona(
+        tenant: Segment, reference: Segment, player_id: Identifier, scope: Scope = None
+    ) -> PersonaView:
+        return _view(await store.find(tenant, reference, stands(player_id, scope)), clock.now())
+
+    @router.patch("/{reference}")
+    async def update_persona(tenant: Segment, reference: Segment, body: PersonaChange) -> Persona:
+        return await store.change(tenant, reference, body)
+
+    @router.delete("/{reference}")
+    async def delete_persona(tenant: Segment, reference: Segment) -> PersonaDeleted:
+        """It answers nobody from now on, and its name is free; what it said and felt is kept."""
+        return await store.delete(tenant, reference, clock.now())
 
     @router.get("/{reference}/turn-context")
     async def get_turn_context(
@@ -63,8 +78,9 @@ def persona_routes(store: PersonaStore, clock: Clock) -> APIRouter:
         reference: Segment,
         player_id: Identifier,
         known_version: Annotated[int | None, Query(ge=0)] = None,
+        scope: Scope = None,
     ) -> PersonaTurnContext:
-        found = await store.find(tenant, reference, player_id)
+        found = await store.find(tenant, reference, stands(player_id, scope))
         version = found.persona.version
         return PersonaTurnContext(
             persona=None if version == known_version else found.persona,
@@ -72,16 +88,21 @@ def persona_routes(store: PersonaStore, clock: Clock) -> APIRouter:
             interaction_state=_state(found, clock.now()),
         )
 
+    return router
+
+
+def interaction_routes(inner_life: InnerLife, clock: Clock) -> APIRouter:
+    router = APIRouter(prefix=PREFIX, tags=["interactions"])
+
     @router.post("/{reference}/interactions")
     async def record_interaction(tenant: Segment, reference: Segment, body: Interaction) -> InteractionState:
         now = clock.now()
+        return _state(await inner_life.record_turn(tenant, reference, body, now), now)
 
-        def tired(found: Acquaintance) -> Standing:
-            standing = found.standing or interaction.rested(found.persona, now)
-            return interaction.tire(standing, found.persona, body.duration_seconds, now)
-
-        stored = await store.apply_interaction(tenant, reference, body.player_id, body.interaction_id, tired)
-        return _state(stored, now)
+    @router.post("/{reference}/cooldown")
+    async def end_conversation(tenant: Segment, reference: Segment, body: ConversationEnd) -> InteractionState:
+        now = clock.now()
+        return _state(await inner_life.end_conversation(tenant, reference, body, now), now)
 
     return router
 

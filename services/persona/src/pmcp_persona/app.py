@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from pmcp_common.clock import Clock, SystemClock
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.postgres import connect_pool, migrate
-from pmcp_persona.api import EncodedPath, persona_routes
+from pmcp_persona.api import interaction_routes, persona_routes
+from pmcp_persona.api_inner_life import emotion_routes, relationship_routes
+from pmcp_persona.database import MIGRATIONS, Database
+from pmcp_persona.inner_life import InnerLife
+from pmcp_persona.segments import EncodedPath
 from pmcp_persona.settings import PersonaSettings
-from pmcp_persona.store import MIGRATIONS, PersonaStore
+from pmcp_persona.store import PersonaStore
 
 
 def build_app(settings: PersonaSettings, clock: Clock | None = None) -> FastAPI:
@@ -31,9 +36,10 @@ def build_app(settings: PersonaSettings, clock: Clock | None = None) -> FastAPI:
             statement_timeout_seconds=settings.persona_statement_seconds,
         )
         try:
-            store = PersonaStore(pool, acquire_timeout_seconds=settings.persona_statement_seconds)
-            readiness["postgres"] = store.check
-            app.include_router(persona_routes(store, clock or SystemClock()))
+            database = Database(pool, acquire_timeout_seconds=settings.persona_statement_seconds)
+            readiness["postgres"] = database.check
+            for routes in _routes(database, settings, clock or SystemClock()):
+                app.include_router(routes)
             yield
         finally:
             await pool.close()
@@ -41,3 +47,14 @@ def build_app(settings: PersonaSettings, clock: Clock | None = None) -> FastAPI:
     app = create_app("Persona service", lifespan=lifespan, readiness=readiness)
     app.add_middleware(EncodedPath)
     return app
+
+
+def _routes(database: Database, settings: PersonaSettings, clock: Clock) -> tuple[APIRouter, ...]:
+    store = PersonaStore(database)
+    inner_life = InnerLife(database, world=settings.persona_interaction_scope == "world")
+    return (
+        persona_routes(store, inner_life, clock, lambda: str(uuid.uuid4())),
+        interaction_routes(inner_life, clock),
+        relationship_routes(inner_life, clock),
+        emotion_routes(inner_life, clock),
+    )

@@ -24,6 +24,8 @@ REST_SECONDS_PER_FATIGUE = 300.0
 LEAST_AVAILABLE_SECONDS = 30.0
 LEAST_SOCIAL_ENERGY = 10.0
 FIRST_INTEREST_LEVEL = 50.0
+COOLDOWN_SECONDS = 300.0
+GOOD_SCORE, POOR_SCORE = 70.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,16 @@ def tire(standing: Standing, persona: Persona, duration_seconds: float, now: dat
         social_energy=max(0.0, before.social_energy - duration_seconds / SECONDS_PER_ENERGY),
         last_updated=max(now, before.last_updated),
     )
+
+
+def cool_down(standing: Standing, persona: Persona, continue_score: float, now: datetime) -> Standing:
+    """Apply the end of a conversation: 300 s of rest, half of it after a good one, twice after a poor one, and more
+    the more tired it left the persona. A longer cooldown that already runs stays."""
+    current = advance(standing, persona, now)
+    factor = 0.5 if continue_score > GOOD_SCORE else 2.0 if continue_score < POOR_SCORE else 1.0
+    seconds = COOLDOWN_SECONDS * factor * (1 + current.interaction_fatigue / 100)
+    until = now + timedelta(seconds=seconds)
+    return replace(current, cooldown_until=max(until, current.cooldown_until or until))
 
 
 def is_available(standing: Standing, now: datetime) -> bool:

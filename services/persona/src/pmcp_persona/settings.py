@@ -1,16 +1,15 @@
-"""What an operator can set: read once, in `__main__`, from `PMCP_*` variables, and never changed."""
+"""What an operator can set: read once, in `__main__` (see `pmcp_common.configuration`), and never changed."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pmcp_common.configuration import Settings
 
 
-class PersonaSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="PMCP_", frozen=True, extra="ignore")
-
+class PersonaSettings(Settings):
     persona_host: str = Field(default="127.0.0.1", description="address to listen on; only the other services call it")
     persona_port: int = Field(default=8001, ge=0, le=65535, description="TCP port; 0: any free one")
     postgres_dsn: SecretStr = Field(
@@ -28,6 +27,10 @@ class PersonaSettings(BaseSettings):
         gt=0,
         le=60,
         description="seconds a statement, or the wait for a free connection, may take: a player is waiting",
+    )
+    persona_interaction_scope: Literal["player", "world"] = Field(
+        default="player",
+        description="whom a talk tires a persona for: player (a crowd does not exhaust it for everyone) or world",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level written to standard error; DEBUG may show what players wrote"

@@ -1,64 +1,51 @@
-"""The rows of the schema `persona`: personas, and how each stands towards each player.
+"""The rows of personas, and how each stands towards each player.
 
-Owns every statement (`queries.sql`) and turns what Postgres refuses into domain errors by the constraint's
-name. Above it stand the API's use cases; it decides no rule of personas. Each call names the tenant; rows of
-another tenant do not exist for it. Reads write nothing.
+Above it stand the API's use cases; it decides no rule of personas. Each call names the tenant; rows of another
+tenant do not exist for it. Reads write nothing. A deleted persona is kept and not found.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from datetime import datetime
+from typing import Any
 
 import asyncpg
+from pydantic import ValidationError
 
-from pmcp_common.contracts.errors import Conflict, DomainError, InvalidParams, PersonaNotFound, Unavailable
-from pmcp_common.contracts.personas import Persona, Priority
-from pmcp_common.postgres import read_queries
+from pmcp_common.contracts.errors import Conflict, InvalidParams, PersonaNotFound, Unavailable
+from pmcp_common.contracts.personas import Persona, PersonaChange, PersonaDeleted, PersonaDraft, Priority
+from pmcp_persona.database import Database, Rows
 from pmcp_persona.interaction import Standing
-
-MIGRATIONS = files("pmcp_persona") / "migrations"
 
 # A repeat comes soon after its first delivery, and the turns of one player with one persona come one by one:
 # many more newer ones than this cannot lie between.
 REMEMBERED_INTERACTIONS = 32
-# Writers of one row are a repeated delivery or two; each lost race means that another writer has finished.
-_WRITE_ATTEMPTS = 16
+WORLD = ""
+"""Stands for everybody where a player is named: no client can send an empty id."""
 
-REFUSALS: dict[str, Callable[[], DomainError]] = {
-    "personas_pkey": lambda: Conflict("A persona with this id exists"),
-    "personas_name_key": lambda: Conflict("A persona with this name exists"),
-    "personas_id_check": lambda: InvalidParams("id: 1..200 characters, no capitals", field="id"),
-    "personas_name_check": lambda: InvalidParams("name: 1..200 characters", field="name"),
-    "personas_version_check": lambda: InvalidParams("version: at least 1", field="version"),
-    "personas_traits_check": lambda: InvalidParams("personality_traits: an object", field="personality_traits"),
-    "personas_topics_check": lambda: InvalidParams(
-        "topic_preferences: an object of whole numbers 0..100", field="topic_preferences"
-    ),
-    "personas_charisma_check": lambda: InvalidParams("charisma: 1..20", field="charisma"),
-    "personas_intelligence_check": lambda: InvalidParams("intelligence: 1..20", field="intelligence"),
-    "personas_priority_check": lambda: InvalidParams("priority: not one of the seven", field="priority"),
-    "personas_energy_check": lambda: InvalidParams("energy: 0..200", field="energy"),
-    "personas_available_time_check": lambda: InvalidParams(
-        "available_time: at least 0 seconds", field="available_time"
-    ),
-    "interaction_states_pkey": lambda: Conflict("This interaction state exists"),
-    "interaction_states_persona_fkey": lambda: Conflict("The persona was deleted meanwhile"),
-    "interaction_states_interest_check": lambda: InvalidParams("interest_level: 0..100", field="interest_level"),
-    "interaction_states_fatigue_check": lambda: InvalidParams(
-        "interaction_fatigue: at least 0", field="interaction_fatigue"
-    ),
-    "interaction_states_priority_check": lambda: InvalidParams(
-        "current_priority: not one of the seven", field="current_priority"
-    ),
-    "interaction_states_time_check": lambda: InvalidParams(
-        "available_time: at least 0 seconds", field="available_time"
-    ),
-    "interaction_states_energy_check": lambda: InvalidParams("social_energy: 0..200", field="social_energy"),
-}
-"""What the refusal of each constraint of the schema means."""
+_WRITTEN = (
+    "name",
+    "full_name",
+    "description",
+    "personality_traits",
+    "topic_preferences",
+    "charisma",
+    "intelligence",
+    "social_rank",
+    "priority",
+    "energy",
+    "available_time",
+    "background",
+    "backstory",
+    "speaking_style",
+    "interests",
+    "goals",
+    "extras",
+    "fallback_lines",
+)
+"""Columns a client sets, in the order of the statements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,115 +59,117 @@ class Acquaintance:
 
 
 class PersonaStore:
-    def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_seconds: float) -> None:
-        self._pool = pool
-        self._acquire_timeout_seconds = acquire_timeout_seconds
-        self._queries = read_queries(files("pmcp_persona") / "queries.sql")
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def list_all(self, tenant: str, player_id: str) -> tuple[Acquaintance, ...]:
         """By name."""
-        rows = await self._fetch("list_personas", tenant, player_id)
+        rows = await self._database.fetch("list_personas", tenant, player_id)
         return tuple(_acquaintance(row) for row in rows)
 
     async def find(self, tenant: str, reference: str, player_id: str) -> Acquaintance:
         """By id or name, case-insensitive. Raises PersonaNotFound."""
-        rows = await self._fetch("find_persona", tenant, player_id, reference)
+        return await find(self._database, tenant, reference, player_id)
+
+    async def create(self, tenant: str, persona_id: str, draft: PersonaDraft, now: datetime) -> Persona:
+        """Raises Conflict when the name is taken."""
+        rows = await self._database.fetch("insert_persona", tenant, persona_id, *_values(draft), now)
+        return persona_of(rows[0])
+
+    async def change(self, tenant: str, reference: str, change: PersonaChange) -> Persona:
+        """A new version, also when nothing is different. Raises PersonaNotFound, Conflict."""
+        async with self._database.transaction() as rows:
+            found = (await find(rows, tenant, reference, WORLD)).persona
+            held = (await hold(rows, tenant, [found.id])).get(found.id)
+            if held is None:
+                raise PersonaNotFound(reference)
+            if change.expected_version not in (None, held.version):
+                raise Conflict("The persona was changed meanwhile", field="expected_version", version=held.version)
+            after = held.model_copy(update=_changed(held, change))
+            return persona_of((await rows.fetch("update_persona", tenant, held.id, *_values(after)))[0])
+
+    async def delete(self, tenant: str, reference: str, now: datetime) -> PersonaDeleted:
+        found = (await self.find(tenant, reference, WORLD)).persona
+        rows = await self._database.fetch("delete_persona", tenant, found.id, now)
         if not rows:
             raise PersonaNotFound(reference)
-        return _acquaintance(rows[0])
-
-    async def apply_interaction(
-        self,
-        tenant: str,
-        reference: str,
-        player_id: str,
-        interaction_id: str,
-        change: Callable[[Acquaintance], Standing],
-    ) -> Acquaintance:
-        """Store what `change` makes of the present standing, once for each `interaction_id`; a repeat returns
-        the standing as it is. `change` may be called again when another writer was faster."""
-        for _ in range(_WRITE_ATTEMPTS):
-            found = await self.find(tenant, reference, player_id)
-            if interaction_id in found.recent_interactions:
-                return found
-            changed = Acquaintance(
-                found.persona,
-                change(found),
-                (*found.recent_interactions, interaction_id)[-REMEMBERED_INTERACTIONS:],
-                found.revision,
-            )
-            if await self._write(tenant, player_id, changed):
-                return changed
-        raise Unavailable("Too many interactions of this player are being stored at once", retry_after=1)
-
-    async def _write(self, tenant: str, player_id: str, changed: Acquaintance) -> bool:
-        standing = changed.standing
-        assert standing is not None
-        rows = await self._fetch(
-            "write_standing",
-            tenant,
-            changed.persona.id,
-            player_id,
-            standing.interest_level,
-            standing.interaction_fatigue,
-            standing.current_priority.value,
-            standing.available_seconds,
-            standing.social_energy,
-            standing.cooldown_until,
-            standing.last_updated,
-            changed.recent_interactions,
-            changed.revision,
-        )
-        return bool(rows)
-
-    async def check(self) -> None:
-        """Returns when Postgres answers."""
-        async with self._connection() as connection:
-            await connection.execute("SELECT 1")
-
-    async def _fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
-        async with self._connection() as connection:
-            return await connection.fetch(self._queries[query], *arguments)
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
-        try:
-            async with self._pool.acquire(timeout=self._acquire_timeout_seconds) as connection:
-                yield connection
-        except asyncpg.IntegrityConstraintViolationError as error:
-            refusal = REFUSALS.get(error.constraint_name or "")
-            if refusal is None:
-                raise
-            raise refusal() from error
-        except _AWAY as error:
-            raise Unavailable("The persona database is away", retry_after=1) from error
+        return PersonaDeleted(persona_id=rows[0]["id"], name=rows[0]["name"])
 
 
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-)
-"""Not reachable, shutting down, over its statement time, out of connections. `InterfaceError` is asyncpg's
-word for a connection or pool that closed meanwhile."""
+async def find(rows: Rows, tenant: str, reference: str, player_id: str) -> Acquaintance:
+    found = await rows.fetch("find_persona", tenant, player_id, reference)
+    if not found:
+        raise PersonaNotFound(reference)
+    return _acquaintance(found[0])
+
+
+async def hold(rows: Rows, tenant: str, persona_ids: Sequence[str]) -> dict[str, Persona]:
+    """Inside a transaction: nobody else changes the inner life of these personas before it ends."""
+    return {row["id"]: persona_of(row) for row in await rows.fetch("hold_personas", tenant, sorted(persona_ids))}
+
+
+async def write_standing(
+    rows: Rows, tenant: str, player_id: str, found: Acquaintance, standing: Standing, interaction_id: str
+) -> Acquaintance:
+    """The persona is held. Raises Unavailable when another was faster all the same."""
+    changed = Acquaintance(
+        found.persona,
+        standing,
+        (*found.recent_interactions, interaction_id)[-REMEMBERED_INTERACTIONS:],
+        found.revision + 1,
+    )
+    written = await rows.fetch(
+        "write_standing",
+        tenant,
+        found.persona.id,
+        player_id,
+        standing.interest_level,
+        standing.interaction_fatigue,
+        standing.current_priority.value,
+        standing.available_seconds,
+        standing.social_energy,
+        standing.cooldown_until,
+        standing.last_updated,
+        changed.recent_interactions,
+        found.revision,
+    )
+    if not written:
+        raise Unavailable("Another interaction of this persona is being stored", retry_after=1)
+    return changed
+
+
+def persona_of(row: asyncpg.Record) -> Persona:
+    return Persona(**{name: row[name] for name in Persona.model_fields})
+
+
+def _values(source: PersonaDraft | Persona) -> list[object]:
+    values = [getattr(source, name) for name in _WRITTEN]
+    return [value.value if isinstance(value, Priority) else value for value in values]
+
+
+def _changed(held: Persona, change: PersonaChange) -> dict[str, object]:
+    given = {name: getattr(change, name) for name in _WRITTEN if getattr(change, name) is not None}
+    if change.extras is not None:
+        merged = held.extras | change.extras
+        given["extras"] = _bounded({key: value for key, value in merged.items() if value is not None})
+    return given
+
+
+def _bounded(extras: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return PersonaChange(extras=extras).extras or {}
+    except ValidationError as error:
+        raise InvalidParams("extras: too much together with what is there", field="extras") from error
 
 
 def _acquaintance(row: asyncpg.Record) -> Acquaintance:
     met = row["revision"] is not None
     return Acquaintance(
-        persona=_persona(row),
+        persona=persona_of(row),
         standing=_standing(row) if met else None,
         recent_interactions=tuple(row["recent_interactions"]) if met else (),
         revision=row["revision"] if met else 0,
     )
-
-
-def _persona(row: asyncpg.Record) -> Persona:
-    return Persona(**{name: row[name] for name in Persona.model_fields})
 
 
 def _standing(row: asyncpg.Record) -> Standing:

@@ -42,6 +42,9 @@ STREAM_POSITION = ErrorCode(-32009, "stream_position", "The position is not in t
 DEADLINE_EXCEEDED = ErrorCode(-32010, "deadline_exceeded", "The reply did not come in time.", True, 504)
 NOT_FOUND = ErrorCode(-32011, "not_found", "No such record.", False, 404)
 CONFLICT = ErrorCode(-32012, "conflict", "The record is not in the state this needs.", False, 409)
+SESSION_EXPIRED = ErrorCode(-32013, "session_expired", "The session is not known (any more): open one.", False, 404)
+SESSION_REFUSED = ErrorCode(-32014, "session_refused", "The resume token is not the session's.", False, 403)
+SESSION_REPLACED = ErrorCode(-32015, "session_replaced", "A newer socket speaks for this session.", False, 409)
 
 TABLE: tuple[ErrorCode, ...] = (
     PARSE_ERROR,
@@ -62,6 +65,9 @@ TABLE: tuple[ErrorCode, ...] = (
     DEADLINE_EXCEEDED,
     NOT_FOUND,
     CONFLICT,
+    SESSION_EXPIRED,
+    SESSION_REFUSED,
+    SESSION_REPLACED,
 )
 BY_CODE: dict[int, ErrorCode] = {row.code: row for row in TABLE}
 
@@ -113,6 +119,15 @@ class PersonaNotFound(DomainError):
 
     def __init__(self, reference: str) -> None:
         super().__init__(f"Persona not found: {reference}", persona_id=reference)
+
+
+class PersonasNotFound(DomainError):
+    """Of two that were named."""
+
+    row = PERSONA_NOT_FOUND
+
+    def __init__(self, *missing: str) -> None:
+        super().__init__(f"One or both personas not found: {', '.join(missing)}", missing=list(missing))
 
 
 class NoActivePersona(DomainError):
@@ -174,6 +189,27 @@ class NotFound(DomainError):
 
 class Conflict(DomainError):
     row = CONFLICT
+
+
+class SessionExpired(DomainError):
+    row = SESSION_EXPIRED
+
+    def __init__(self) -> None:
+        super().__init__("There is no such session, or it is kept no longer: open a new one")
+
+
+class SessionRefused(DomainError):
+    row = SESSION_REFUSED
+
+    def __init__(self) -> None:
+        super().__init__("The resume token is not valid (any more)")
+
+
+class SessionReplaced(DomainError):
+    row = SESSION_REPLACED
+
+    def __init__(self) -> None:
+        super().__init__("A newer connection has resumed this session")
 
 
 class RemoteError(DomainError):

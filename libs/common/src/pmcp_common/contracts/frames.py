@@ -20,7 +20,10 @@ START, CHUNK, COMPLETE, CANCELLED, ERROR = (
 END_TYPES = {"done": COMPLETE, "cancelled": CANCELLED, "failed": ERROR}
 
 
-def start_result(accepted: Accepted, message: str, token_budget: int, timestamp: str) -> dict[str, Any]:
+def start_result(
+    accepted: Accepted, message: str, token_budget: int, timestamp: str, durability: str = "durable"
+) -> dict[str, Any]:
+    """`durability`: durable when the broker also keeps what it stores in a file, else volatile."""
     return {
         "event_type": START,
         "stream_id": accepted.stream_id,
@@ -29,7 +32,7 @@ def start_result(accepted: Accepted, message: str, token_budget: int, timestamp:
         "seq": 0,
         "attempt": 1,
         "message_id": accepted.message_id,
-        "durability": "durable",
+        "durability": durability,
         "persona_id": accepted.persona_id,
         "data": {
             "persona_id": accepted.persona_id,
@@ -76,6 +79,8 @@ def end_result(end: End, epoch: str, timestamp: str) -> dict[str, Any]:
         "tokens_used": end.tokens_used,
         "processing_time": end.processing_time,
         "continue_score": end.continue_score,
+        "score_parts": end.score_parts,
+        "routing": end.routing,
         "persona_state": end.persona_state,
         "persona_id": end.persona_id,
     }
@@ -96,3 +101,20 @@ def end_result(end: End, epoch: str, timestamp: str) -> dict[str, Any]:
         # The original has no data key here; what was shown stays readable.
         result["partial_response"] = end.text
     return result
+
+
+def lost_result(accepted: Accepted, epoch: str, timestamp: str, seq: int, finish_reason: str) -> dict[str, Any]:
+    """The end of a stream that the gateway itself had to end: its data is gone, or nobody can be asked about it."""
+    return {
+        "event_type": ERROR,
+        "stream_id": accepted.stream_id,
+        "timestamp": timestamp,
+        "epoch": epoch,
+        "seq": seq,
+        "attempt": 1,
+        "state": "failed",
+        "finish_reason": finish_reason,
+        "message_id": accepted.message_id,
+        "degraded": True,
+        "persisted": False,
+    }

@@ -27,6 +27,8 @@ class JobEvent(StrEnum):
     APPEND = "append"
     COMMIT = "commit"
     LEASE_LOST = "lease_lost"
+    HAND_BACK = "hand_back"
+    """Its worker leaves and lets another go on."""
     FINISH_DONE = "finish_done"
     FINISH_CANCELLED = "finish_cancelled"
     FINISH_FAILED = "finish_failed"
@@ -34,7 +36,8 @@ class JobEvent(StrEnum):
 
 TERMINAL_STATES = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
 MAX_ATTEMPTS = 3
-"""A job that lost its worker this often is a poison job: it fails instead of killing a fourth."""
+"""A job that lost its worker this often is a poison job: it fails instead of killing a fourth. A worker that hands
+its job back was not killed by it."""
 
 _S, _E = JobState, JobEvent
 TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
@@ -50,6 +53,7 @@ TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
         for state in (_S.CLAIMED, _S.STREAMING, _S.COMMITTING)
         for event, end in (
             (_E.LEASE_LOST, _S.QUEUED),
+            (_E.HAND_BACK, _S.QUEUED),
             (_E.FINISH_DONE, _S.DONE),
             (_E.FINISH_CANCELLED, _S.CANCELLED),
             (_E.FINISH_FAILED, _S.FAILED),
@@ -101,6 +105,12 @@ class Submission:
     persona_name: str | None = None
     idempotency_key: str | None = None
     body_hash: str = ""
+    circumstances: dict[str, Any] = field(default_factory=dict)
+    """Of the message, as `talks.Circumstances` has them; empty: nothing known."""
+    deadline_ms: int | None = None
+    """From acceptance to the end the client waits for; None: the hard limit of the queue."""
+    session_gen: int = 0
+    """Of the socket that asks; 0: the session was never opened. An older one than the stored is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,8 @@ class Accepted:
     persona_id: str
     persona_name: str
     duplicate: bool = False
+    attachment: int = 0
+    """How often the stream's live channel was moved before; names this one for `cancel`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,8 @@ class Claim:
     cancelled: bool
     queued_ms: float
     """From submit to claim, by the Redis clock."""
+    handed_back: int = 0
+    """How many earlier workers left in order, before this claim. The others among them were lost."""
 
 
 class ClaimRefusal(StrEnum):
@@ -150,6 +164,8 @@ class AppendResult(StrEnum):
     """A newer claim owns the job; nothing written, stop at once."""
     TERMINAL = "TERMINAL"
     GONE = "GONE"
+    ILLEGAL = "ILLEGAL"
+    """`TRANSITIONS` has no such event in the job's state; nothing written. A fault of the caller."""
     GAP = "GAP"
     """A seq was skipped; nothing written. A fault of the caller."""
 
@@ -188,6 +204,8 @@ class End:
     """Seconds from acceptance to the end."""
     response_type: str = "direct"
     """direct, or fallback for a canned line"""
+    rung: str = "full"
+    """full; shortened to be on time; canned: a line that no model made"""
     degraded: bool = False
     persisted: bool = False
     memory: str = "ok"
@@ -196,6 +214,10 @@ class End:
     """The model that really answered; empty when none did."""
     provider: str = ""
     continue_score: float | None = None
+    """By which the reply was routed."""
+    score_parts: dict[str, float] = field(default_factory=dict)
+    routing: str = "full"
+    """full, shortened or constrained by the continue score; closing: a farewell that no model made"""
     persona_state: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     """Milliseconds by step, see docs/protocol.md."""

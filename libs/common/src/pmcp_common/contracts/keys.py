@@ -12,6 +12,10 @@ CANCEL_CHANNEL = "pmcp:jobs:cancel"
 """Hints to workers: `tenant/job` was cancelled. The flag in the job is the truth."""
 PERSONA_CHANNEL = "pmcp:personas:changed"
 """Hints: `tenant/persona` has a new version."""
+REAPED = "pmcp:jobs:reaped"
+"""When somebody last looked for ended leases, ms of Redis `TIME`."""
+LEDGER_LEASE = "pmcp:ledger:keeper"
+"""STRING: the process that brings the record of accepted jobs up to date."""
 SPOOL = "pmcp:spool:pg"
 """STREAM of turns owed to Postgres while it is away."""
 REPLY_QUEUE = "pmcp:q:reply"
@@ -29,6 +33,21 @@ def tokens(tenant: str, job_id: str) -> str:
 
 def session(tenant: str, session_id: str) -> str:
     return f"pmcp:sess:{tenant}:{session_id}"
+
+
+def sights(tenant: str, session_id: str) -> str:
+    """HASH of what the session's player sees: kind → JSON. Expires."""
+    return f"pmcp:sights:{tenant}:{session_id}"
+
+
+def talk(tenant: str, conversation_id: str) -> str:
+    """HASH of one conversation between two personas. Expires."""
+    return f"pmcp:talk:{tenant}:{conversation_id}"
+
+
+def talk_of_session(tenant: str, session_id: str) -> str:
+    """STRING: the talk this session started last. Expires."""
+    return f"pmcp:talk-of:{tenant}:{session_id}"
 
 
 def conversation_queue(tenant: str, conversation_id: str) -> str:
@@ -49,6 +68,11 @@ def idempotency(tenant: str, principal: str, key: str) -> str:
 
 def gateway_channel(gateway_id: str) -> str:
     return f"pmcp:gw:{gateway_id}"
+
+
+def session_notices(gateway_id: str) -> str:
+    """Channel: sessions of this gateway's sockets that another socket took over."""
+    return f"pmcp:gw:{gateway_id}:sessions"
 
 
 def models(tenant: str) -> str:

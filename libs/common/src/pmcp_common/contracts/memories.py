@@ -101,6 +101,15 @@ class ContextRequest(Contract):
     max_memories: int = Field(default=5, ge=0, le=MAX_MEMORIES_PER_RECALL)
 
 
+class Neighbour(Contract):
+    """A memory that stood beside a recalled one in the same sitting."""
+
+    id: Identifier
+    step: int = Field(description="-1: the one before, 1: the one after")
+    speaker: str | None
+    content: str
+
+
 class RecalledMemory(Contract):
     id: Identifier
     content: str
@@ -112,6 +121,12 @@ class RecalledMemory(Contract):
     created_at: AwareDatetime
     accessed_count: int = Field(ge=0)
     similarity: float = Field(ge=-1.001, le=1.001, description="cosine to the query, before any other weight")
+    speaker: str | None = Field(default=None, description="name of who said it, where it is known")
+    occurred_at: AwareDatetime | None = Field(default=None, description="when it was said or happened")
+    source_message_ids: tuple[Identifier, ...] = ()
+    score: float | None = Field(default=None, description="what the order follows; comparable within one answer")
+    reasons: dict[str, float] = Field(default_factory=dict, description="what brought the score: its parts, summed up")
+    neighbours: tuple[Neighbour, ...] = ()
 
 
 class ContextResponse(Contract):
@@ -119,7 +134,7 @@ class ContextResponse(Contract):
 
     turns: tuple[Turn, ...] = Field(description="the newest `max_turns`, oldest first")
     summary: str | None = Field(description="of what lies before the turns; None: none written yet")
-    memories: tuple[RecalledMemory, ...] = Field(description="most similar first; sources not among the turns")
+    memories: tuple[RecalledMemory, ...] = Field(description="best first; sources not among the turns")
     recall: Literal["ok", "unavailable"]
 
 
@@ -136,6 +151,7 @@ class RecallRequest(Contract):
     n_results: int = Field(default=5, ge=1, le=MAX_MEMORIES_PER_RECALL)
     memory_type: MemoryType | None = None
     min_importance: Importance = 0.0
+    as_of: AwareDatetime | None = Field(default=None, description="only what had happened by then")
 
 
 class RecallResponse(Contract):

@@ -17,9 +17,18 @@ from pmcp_common.contracts.method_models import OfPlayer as OfPlayer
 from pmcp_common.contracts.method_models import Params as Params
 from pmcp_common.contracts.method_models import Result as Result
 from pmcp_common.contracts.personas import Identifier
+from pmcp_common.contracts.session_models import (
+    SessionOpenParams,
+    SessionOpenResult,
+    SessionPingParams,
+    SessionPingResult,
+    SessionResumeParams,
+    SessionResumeResult,
+)
 
 MAX_MESSAGE_BYTES = 32 * 1024
 MAX_TOKEN_BUDGET = 8192
+MAX_DEADLINE_MS = 300_000
 
 
 def _message(value: str) -> str:
@@ -111,6 +120,14 @@ class ChatParams(OfPlayer):
     idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         default=None, description="the same key within 24 h gives the same reply, not a second one"
     )
+    deadline_ms: Annotated[int, Field(strict=True, ge=1, le=MAX_DEADLINE_MS)] | None = Field(
+        default=None, description="from acceptance to the end of the reply: the whole, a shortened or a canned one"
+    )
+    on_interrupt: Literal["continue", "reset", "stop"] = Field(
+        default="continue",
+        description="when the socket is lost and not resumed in time: go on, end the reply and keep none of it as "
+        "memory, or end it",
+    )
 
 
 class ChatResult(Result):
@@ -136,6 +153,9 @@ class ChatResult(Result):
 
 class StreamCancelParams(Params):
     stream_id: Identifier
+    heard_chars: Annotated[int, Field(strict=True, ge=0, le=2**53)] | None = Field(
+        default=None, description="how much of the text was heard: the rest does not become memory; default: all sent"
+    )
 
 
 class StreamCancelResult(Result):
@@ -225,5 +245,15 @@ _METHODS = (
     Method("system.status", NoParams, SystemStatusResult, "Whether the parts work, and the session's persona."),
     Method("system.models", NoParams, SystemModelsResult, "Which model answers, as the workers verified it."),
     Method("session.get_info", NoParams, SessionInfoResult, "This session: id, persona, counts."),
+    Method(
+        "session.open", SessionOpenParams, SessionOpenResult, "Make this socket's session one that can be resumed."
+    ),
+    Method(
+        "session.resume",
+        SessionResumeParams,
+        SessionResumeResult,
+        "Go on after a lost socket, on any gateway: first this answer, then what was missed, then live.",
+    ),
+    Method("session.ping", SessionPingParams, SessionPingResult, "Compare positions: a silent loss shows."),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}

@@ -14,9 +14,10 @@ for i = 1, (#KEYS - 1) / 2 do
   elseif f[2] ~= fence then results[i] = 'FENCED'
   elseif seq <= at then results[i] = 'DUP'
   elseif seq ~= at + 1 then results[i] = 'GAP'
+  elseif not after(f[1], 'append') then results[i] = 'ILLEGAL'
   else
     redis.call('XADD', stream_key, seq .. '-0', 'e', event)
-    redis.call('HSET', job_key, 'seq', seq, 'state', 'streaming')
+    redis.call('HSET', job_key, 'seq', seq, 'state', after(f[1], 'append'))
     redis.call('ZADD', running_key, deadline, member)
     results[i] = f[4] and 'CANCEL' or 'OK'
     local events = live[f[5]]

@@ -3,15 +3,18 @@
 -- ARGV: tenant, job, fence, seq, state, event (JSON), window_s, pickup_ms, remember arguments (JSON or ''), lease_ms
 local job_key, stream_key, running_key, queue, remember_queue = unpack(KEYS)
 local tenant, job_id, fence, seq, state, event, window_s, pickup_ms, remember = unpack(ARGV, 1, 9)
-local f = redis.call('HMGET', job_key, 'state', 'fence', 'seq', 'gateway', 'conversation_id')
+local f = redis.call('HMGET', job_key, 'state', 'fence', 'seq', 'gateway', 'conversation_id', 'recorded')
 if not f[1] then return 'GONE' end
 if TERMINAL[f[1]] then return 'TERMINAL' end
 if f[2] ~= fence then return 'FENCED' end
 if tonumber(seq) ~= tonumber(f[3]) + 1 then return 'GAP' end
+if after(f[1], 'finish_' .. state) ~= state then return 'ILLEGAL' end
 local now = now_ms()
 redis.call('XADD', stream_key, seq .. '-0', 'e', event)
 redis.call('HSET', job_key, 'seq', seq, 'state', state)
 redis.call('ZREM', running_key, tenant .. '/' .. job_id)
+redis.call('ZREM', UNRECORDED, tenant .. '/' .. job_id)
+if f[6] then redis.call('ZADD', SETTLED, now, tenant .. '/' .. job_id) end
 redis.call('EXPIRE', job_key, window_s)
 redis.call('EXPIRE', stream_key, window_s)
 

@@ -1,15 +1,24 @@
 -- Shared by all scripts of this folder: put in front of each when it is loaded.
 -- Times are milliseconds of the Redis clock, never of a caller.
+-- In front of it stand NEXT and TERMINAL, written from `contracts.jobs.TRANSITIONS`: the one table of states.
 
-local TERMINAL = { done = true, cancelled = true, failed = true }
+-- The state after an event; nil when there is no such event in this state.
+local function after(state, event)
+  return NEXT[state .. ' ' .. event]
+end
 
 -- arq starts a job when its score is not after the worker's own clock: the past tolerates skewed clocks.
 local SKEW_MS = 60000
 -- Wake-ups are hints; a list nobody pops must not grow.
 local WAKE_LIMIT = 10000
+-- Longer than reapers pause (1 s) and leases wait for their renewal (3 s).
+local SILENCE_MS = 4000
 -- What arq calls the key of one job and the mark of a started one.
 local ARQ_JOB = 'arq:job:'
 local ARQ_STARTED = 'arq:in-progress:'
+-- ZSETs tenant/job of accepted jobs whose record in Postgres has to be written, or taken away.
+local UNRECORDED = 'pmcp:jobs:unrecorded'
+local SETTLED = 'pmcp:jobs:settled'
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -33,7 +42,10 @@ local function enqueue_reply(job_key, running_key, queue, tenant, job_id, now, p
   redis.call('ZADD', running_key, now + pickup_ms, tenant .. '/' .. job_id)
 end
 
+-- Whoever holds the job loses it to the caller.
 local function take(job_key, running_key, queue, member, now, lease_ms)
+  local state = redis.call('HGET', job_key, 'state')
+  redis.call('HSET', job_key, 'state', after(after(state, 'lease_lost') or state, 'claim'))
   local fence = redis.call('HINCRBY', job_key, 'fence', 1)
   redis.call('ZADD', running_key, now + lease_ms, member)
   local arq_id = redis.call('HGET', job_key, 'arq_id')

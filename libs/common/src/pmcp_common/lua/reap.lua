@@ -1,18 +1,25 @@
 -- Gives jobs whose lease ended back to the queue. Those past their deadline or attempts are taken by the caller,
 -- who must fail them; should it die first, their new short lease ends and they come here again.
--- KEYS: running, queue   ARGV: limit, pickup_ms, lease_ms, max_attempts
-local running_key, queue = KEYS[1], KEYS[2]
+-- KEYS: running, queue, time of the last pass   ARGV: limit, pickup_ms, lease_ms, max_attempts
+local running_key, queue, passed_key = unpack(KEYS)
 local limit, pickup_ms, lease_ms, max_attempts = unpack(ARGV)
 local now = now_ms()
 local requeued, taken = 0, {}
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', running_key, '-inf', now, 'LIMIT', 0, limit)) do
+local ended = redis.call('ZRANGEBYSCORE', running_key, '-inf', now, 'LIMIT', 0, limit)
+-- When nobody could reap for a while, nobody could renew either: the living get time to say so first.
+local passed = tonumber(redis.call('GET', passed_key))
+redis.call('SET', passed_key, string.format('%d', now))
+if passed and now - passed > SILENCE_MS then
+  for _, member in ipairs(ended) do redis.call('ZADD', running_key, now + SILENCE_MS, member) end
+  return { 0, {} }
+end
+for _, member in ipairs(ended) do
   local job_key = 'pmcp:{' .. member .. '}:job'
-  local f = redis.call('HMGET', job_key, 'state', 'attempts', 'deadline_ms', 'arq_id')
+  local f = redis.call('HMGET', job_key, 'state', 'attempts', 'deadline_ms', 'arq_id', 'handed_back')
   if not f[1] or TERMINAL[f[1]] then
     redis.call('ZREM', running_key, member)
-  elseif tonumber(f[3]) <= now or tonumber(f[2]) >= tonumber(max_attempts) then
+  elseif tonumber(f[3]) <= now or tonumber(f[2]) - (tonumber(f[5]) or 0) >= tonumber(max_attempts) then
     local fence = take(job_key, running_key, queue, member, now, tonumber(lease_ms))
-    redis.call('HSET', job_key, 'state', 'claimed')
     local g = redis.call('HMGET', job_key, 'submission', 'persona_id', 'persona_name', 'seq', 'cancel', 'submitted_ms')
     local reason = tonumber(f[3]) <= now and 'deadline' or 'worker_lost'
     taken[#taken + 1] = { reason, fence, f[2], g[1], g[2], g[3], g[4], g[5] or '', string.format('%d', now - g[6]) }
@@ -21,7 +28,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', running_key, '-inf', now, 'L
     redis.call('ZADD', running_key, now + tonumber(pickup_ms), member) -- still waiting in line, as it should
   else
     local slash = string.find(member, '/', 1, true)
-    redis.call('HSET', job_key, 'state', 'queued')
+    redis.call('HSET', job_key, 'state', after(f[1], 'lease_lost') or f[1])
     redis.call('HINCRBY', job_key, 'fence', 1)
     enqueue_reply(job_key, running_key, queue, string.sub(member, 1, slash - 1), string.sub(member, slash + 1), now,
       tonumber(pickup_ms))

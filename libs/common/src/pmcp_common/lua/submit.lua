@@ -3,7 +3,11 @@
 local job_key, session_key, running_key, epoch_key, convs_key, queue, idem_key = unpack(KEYS)
 local tenant, job_id, message_id, principal, player_id, persona_id, persona_name, gateway, submission, body_hash,
   epoch_candidate = unpack(ARGV, 1, 11)
-local max_queue, max_conversation, pickup_ms, job_ttl_s, session_ttl_s, idem_ttl_s, deadline_ms = unpack(ARGV, 12, 18)
+local max_queue, max_conversation, pickup_ms, job_ttl_s, session_ttl_s, idem_ttl_s, deadline_ms, gen
+  = unpack(ARGV, 12, 19)
+
+-- A newer socket speaks for this session (no generation stored: Redis lost it, or it was never opened).
+if tonumber(redis.call('HGET', session_key, 'gen') or '0') > tonumber(gen) then return { 'REPLACED' } end
 
 redis.call('SET', epoch_key, epoch_candidate, 'NX')
 local epoch = redis.call('GET', epoch_key)
@@ -13,7 +17,11 @@ if idem_key ~= job_key then
   if seen then
     local old = cjson.decode(seen)
     if old.body ~= body_hash then return { 'CONFLICT' } end
-    return { 'DUP', epoch, old.persona_id, old.persona_name, old.job, old.message }
+    local old_key = 'pmcp:{' .. tenant .. '/' .. old.job .. '}:job'
+    if redis.call('EXISTS', old_key) == 0 then return { 'DUP_GONE', old.job, old.message } end
+    redis.call('HSET', old_key, 'gateway', gateway)
+    return { 'DUP', epoch, old.persona_id, old.persona_name, old.job, old.message,
+      tostring(redis.call('HINCRBY', old_key, 'attachment', 1)) }
   end
 end
 if redis.call('EXISTS', job_key) == 1 then -- the caller retried after a lost answer
@@ -45,10 +53,11 @@ redis.call('HSET', job_key, 'state', 'queued', 'fence', 0, 'attempts', 0, 'seq',
   'conversation_id', conversation, 'epoch', epoch, 'submitted_ms', now, 'deadline_ms', now + tonumber(deadline_ms),
   'submission', submission)
 redis.call('EXPIRE', job_key, job_ttl_s)
+redis.call('ZADD', UNRECORDED, now, tenant .. '/' .. job_id)
 redis.call('RPUSH', line, job_id)
 redis.call('EXPIRE', line, job_ttl_s)
 if waiting == 0 then
-  enqueue_reply(job_key, running_key, queue, tenant, job_id, now, tonumber(pickup_ms))
+  enqueue_reply(job_key, running_key, queue, tenant, job_id, now, math.min(tonumber(pickup_ms), tonumber(deadline_ms)))
 end
 if idem_key ~= job_key then
   redis.call('SET', idem_key, cjson.encode({ body = body_hash, job = job_id, message = message_id,

@@ -17,6 +17,7 @@ from pmcp_common.contracts.errors import (
     LLM_ERROR,
     IdempotencyConflict,
     NoActivePersona,
+    SessionReplaced,
     StreamNotFound,
     TooManyRequests,
 )
@@ -24,6 +25,7 @@ from pmcp_common.contracts.jobs import (
     FINISH_EVENTS,
     MAX_ATTEMPTS,
     TERMINAL_STATES,
+    TRANSITIONS,
     Accepted,
     AppendResult,
     Claim,
@@ -39,7 +41,10 @@ from pmcp_common.contracts.jobs import (
     end_without_model,
     text_of,
 )
+from pmcp_common.bus import Attachment, Position
 from pmcp_common.queue import Reaped
+
+LATE_WORKER_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -53,10 +58,14 @@ class _Job:
     state: JobState = JobState.QUEUED
     fence: int = 0
     attempts: int = 0
+    handed_back: int = 0
     cancel: bool = False
     lease: float | None = None
     tickets: int = 0
     events: list[StreamEvent] = field(default_factory=list)
+    gateway_id: str = ""
+    attachment: int = 0
+    heard_chars: int | None = None
 
 
 class MemoryBroker:
@@ -76,6 +85,8 @@ class MemoryBroker:
         self._max_queue, self._max_conversation = max_queue, max_conversation
         self.epoch = "memory"
         self.sessions: dict[tuple[str, str], tuple[str, str]] = {}
+        self.generations: dict[tuple[str, str], int] = {}
+        """Of sessions that were opened or resumed; set by a test."""
         self.remembered: list[tuple[str, str]] = []
         self._jobs: dict[tuple[str, str], _Job] = {}
         self._idempotent: dict[tuple[str, str, str], tuple[str, Accepted]] = {}
@@ -93,12 +104,14 @@ class MemoryBroker:
 
     async def submit(self, submission: Submission) -> Accepted:
         tenant, job_id = submission.tenant, submission.job_id
+        if self.generations.get((tenant, submission.session_id), 0) > submission.session_gen:
+            raise SessionReplaced
         key = (tenant, submission.principal, submission.idempotency_key or "")
         if submission.idempotency_key is not None and key in self._idempotent:
             body_hash, first = self._idempotent[key]
             if body_hash != submission.body_hash:
                 raise IdempotencyConflict("This idempotency key was used with another message")
-            return replace(first, duplicate=True)
+            return self._attach_again(tenant, first, submission.gateway_id)
         persona_id, persona_name = self._persona_of(submission)
         if (tenant, job_id) not in self._jobs:
             self._store(submission, persona_id, persona_name)
@@ -106,6 +119,16 @@ class MemoryBroker:
         if submission.idempotency_key is not None:
             self._idempotent[key] = (submission.body_hash, accepted)
         return accepted
+
+    def _attach_again(self, tenant: str, first: Accepted, gateway_id: str) -> Accepted:
+        job = self._jobs[tenant, first.stream_id]
+        job.gateway_id = gateway_id
+        job.attachment += 1
+        return replace(first, duplicate=True, attachment=job.attachment)
+
+    async def accepted(self, tenant: str, principal: str, idempotency_keys: Sequence[str]) -> list[Accepted | None]:
+        found = (self._idempotent.get((tenant, principal, key)) for key in idempotency_keys)
+        return [None if entry is None else replace(entry[1], duplicate=True) for entry in found]
 
     def _persona_of(self, submission: Submission) -> tuple[str, str]:
         if submission.persona_id is not None:
@@ -124,7 +147,11 @@ class MemoryBroker:
         if len(line) >= self._max_conversation:
             raise TooManyRequests("Too many messages wait in this conversation", retry_after=1.0)
         now = self._clock.monotonic()
-        job = _Job(submission, persona_id, persona_name, conversation, now, now + self._deadline_seconds)
+        allowed = self._deadline_seconds
+        if submission.deadline_ms is not None:
+            allowed = min(allowed, submission.deadline_ms / 1000)
+        job = _Job(submission, persona_id, persona_name, conversation, now, now + allowed)
+        job.gateway_id = submission.gateway_id
         self._jobs[tenant, submission.job_id] = job
         line.append(submission.job_id)
         if len(line) == 1:
@@ -146,14 +173,15 @@ class MemoryBroker:
             return ClaimRefusal.HELD
         job.attempts += 1
         claim = self._take(job)
-        if job.attempts > MAX_ATTEMPTS:
+        if job.attempts - job.handed_back > MAX_ATTEMPTS:
             await self._give_up(claim, "worker_lost")
             return ClaimRefusal.EXHAUSTED
         return claim
 
     def _take(self, job: _Job) -> Claim:
-        if job.state == JobState.QUEUED:
-            job.state = advance(job.state, JobEvent.CLAIM)
+        if job.state != JobState.QUEUED:
+            job.state = advance(job.state, JobEvent.LEASE_LOST)
+        job.state = advance(job.state, JobEvent.CLAIM)
         job.fence += 1
         job.lease = self._clock.monotonic() + self._lease_seconds
         return Claim(
@@ -164,6 +192,7 @@ class MemoryBroker:
             last_seq=len(job.events),
             cancelled=job.cancel,
             queued_ms=(self._clock.monotonic() - job.submitted) * 1000,
+            handed_back=job.handed_back,
         )
 
     def _held(self, claim: Claim) -> _Job | AppendResult:
@@ -178,7 +207,11 @@ class MemoryBroker:
         job = self._held(claim)
         if isinstance(job, AppendResult):
             return job
+        if (job.state, JobEvent.LEASE_LOST) not in TRANSITIONS:
+            return AppendResult.ILLEGAL
         if committing and job.state != JobState.COMMITTING:
+            if (job.state, JobEvent.COMMIT) not in TRANSITIONS:
+                return AppendResult.ILLEGAL
             job.state = advance(job.state, JobEvent.COMMIT)
         job.lease = self._clock.monotonic() + self._lease_seconds
         return AppendResult.CANCEL if job.cancel else AppendResult.OK
@@ -200,10 +233,12 @@ class MemoryBroker:
             return job, None
         if delta.seq != len(job.events) + 1:
             return (AppendResult.DUP if delta.seq <= len(job.events) else AppendResult.GAP), None
+        if (job.state, JobEvent.APPEND) not in TRANSITIONS:
+            return AppendResult.ILLEGAL, None
         job.state = advance(job.state, JobEvent.APPEND)
         job.events.append(delta)
         job.lease = self._clock.monotonic() + self._lease_seconds
-        return (AppendResult.CANCEL if job.cancel else AppendResult.OK), job.submission.gateway_id
+        return (AppendResult.CANCEL if job.cancel else AppendResult.OK), job.gateway_id
 
     async def finish(self, claim: Claim, end: End, *, remember: bool) -> bool:
         job = self._held(claim)
@@ -215,7 +250,7 @@ class MemoryBroker:
         self._next_turn(job)
         if remember:
             self.remembered.append((end.user_message_id, end.message_id))
-        self._publish(job.submission.gateway_id, [end])
+        self._publish(job.gateway_id, [end])
         return True
 
     def _next_turn(self, job: _Job) -> None:
@@ -226,11 +261,21 @@ class MemoryBroker:
         if was_head and line:
             self._enqueue(self._jobs[tenant, line[0]])
 
-    async def cancel(self, tenant: str, principal: str, job_id: str) -> str:
+    async def cancel(
+        self,
+        tenant: str,
+        principal: str,
+        job_id: str,
+        *,
+        heard_chars: int | None = None,
+        attachment: int | None = None,
+    ) -> str:
         job = self._owned(tenant, principal, job_id)
-        if job.state in TERMINAL_STATES:
+        if job.state in TERMINAL_STATES or attachment not in (None, job.attachment):
             return job.state.value
         job.cancel = True
+        if job.heard_chars is None:
+            job.heard_chars = heard_chars
         if job.state != JobState.QUEUED:
             for queue in self._cancel_hints:
                 queue.put_nowait((tenant, job_id))
@@ -240,13 +285,37 @@ class MemoryBroker:
         await self.finish(claim, end, remember=False)
         return "cancelled"
 
+    async def heard_chars(self, claim: Claim) -> int | None:
+        return self._jobs[claim.submission.tenant, claim.submission.job_id].heard_chars
+
+    async def expire(self, tenant: str, principal: str, job_id: str) -> float:
+        job, now = self._owned(tenant, principal, job_id), self._clock.monotonic()
+        if job.state in TERMINAL_STATES:
+            return 0.0
+        held = job.state != JobState.QUEUED and job.lease is not None and job.lease > now
+        due = job.deadline + (LATE_WORKER_SECONDS if held else 0.0)
+        if due > now:
+            return due - now
+        await self._give_up(self._take(job), "deadline")
+        return 0.0
+
+    async def release(self, claim: Claim) -> bool:
+        job = self._held(claim)
+        if isinstance(job, AppendResult) or (job.state, JobEvent.HAND_BACK) not in TRANSITIONS:
+            return False
+        job.state = advance(job.state, JobEvent.HAND_BACK)
+        job.fence += 1
+        job.handed_back += 1
+        self._enqueue(job)
+        return True
+
     async def reap(self) -> Reaped:
         now = self._clock.monotonic()
         requeued = failed = 0
         for job in list(self._jobs.values()):
             if job.lease is None or job.lease > now:
                 continue
-            if job.deadline <= now or job.attempts >= MAX_ATTEMPTS:
+            if job.deadline <= now or job.attempts - job.handed_back >= MAX_ATTEMPTS:
                 reason = "deadline" if job.deadline <= now else "worker_lost"
                 await self._give_up(self._take(job), reason)
                 failed += 1
@@ -276,6 +345,23 @@ class MemoryBroker:
         if job is None or job.submission.principal != principal:
             raise StreamNotFound(job_id)
         return job
+
+    async def attach(
+        self, tenant: str, principal: str, gateway_id: str, positions: Sequence[Position]
+    ) -> list[Attachment]:
+        return [self._attach(tenant, principal, gateway_id, position) for position in positions]
+
+    def _attach(self, tenant: str, principal: str, gateway_id: str, position: Position) -> Attachment:
+        job = self._jobs.get((tenant, position.stream_id))
+        if position.epoch != self.epoch:
+            return Attachment(self.epoch, reason="epoch_changed")
+        if job is None or job.submission.principal != principal:
+            return Attachment(self.epoch, reason="not_resumable")
+        if position.last_seq > len(job.events):
+            return Attachment(self.epoch, reason="ahead")
+        job.gateway_id = gateway_id
+        job.attachment += 1
+        return Attachment(self.epoch, job.state, len(job.events), job.attachment)
 
     async def read(self, tenant: str, principal: str, stream_id: str, after_seq: int, limit: int = 1000) -> StreamPage:
         job = self._owned(tenant, principal, stream_id)

@@ -26,11 +26,17 @@ ALTER TABLE memory.memories
     -- Half precision: half the pages to read, and the order of neighbours stays (docs/memory.md).
     ALTER COLUMN embedding TYPE public.halfvec(384) USING embedding::public.halfvec(384);
 
+-- What full text search sees of a memory: question before it, text, date, who spoke.
+CREATE FUNCTION memory.words_of(lead_in text, content text, at timestamptz, speaker text) RETURNS tsvector
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT to_tsvector('english', concat_ws(' ', lead_in, content, to_char(at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY'), speaker))
+$$;
+
 UPDATE memory.memories m
 SET thread_id = coalesce(t.conversation_id, m.id), ordinal = coalesce(t.ordinal, 0),
     said_by = CASE t.role WHEN 'user' THEN 'player' WHEN 'assistant' THEN 'persona' END,
     initial_importance = m.importance, updated_at = m.created_at,
-    words = to_tsvector('english', concat_ws(' ', m.content, to_char(m.occurred_at, 'FMDD FMMonth YYYY')))
+    words = memory.words_of('', m.content, m.occurred_at, NULL)
 FROM memory.memories same
 LEFT JOIN (
     SELECT tenant_id, message_id, conversation_id, role,
@@ -65,3 +71,22 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
             OR m.visibility = 'public'
         )
 $$;
+
+-- The same words said again are one memory with two sources (restating.py).
+ALTER TABLE memory.memories ADD COLUMN wording_key text;
+CREATE INDEX memories_of_wording ON memory.memories (tenant_id, persona_id, player_id, wording_key);
+
+-- What was remembered of each message, so that remembering it again changes nothing.
+CREATE TABLE memory.sources (
+    tenant_id  text NOT NULL,
+    message_id text NOT NULL,
+    memory_id  text NOT NULL,
+
+    CONSTRAINT sources_pkey PRIMARY KEY (tenant_id, message_id),
+    CONSTRAINT sources_memory_fkey FOREIGN KEY (tenant_id, memory_id)
+        REFERENCES memory.memories (tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX sources_of_memory ON memory.sources (tenant_id, memory_id);
+INSERT INTO memory.sources (tenant_id, message_id, memory_id)
+SELECT tenant_id, source_message_ids[1], id FROM memory.memories WHERE cardinality(source_message_ids) > 0
+ON CONFLICT DO NOTHING;

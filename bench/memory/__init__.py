@@ -1,0 +1,1 @@
+"""Measurements of memory: what is found, how fast, what writing costs. `python -m bench.memory --help`."""

@@ -1,0 +1,189 @@
+"""What can be done to the stack: processes killed, ended and paused, peers that fall silent, connections that are cut.
+
+Each hazard does it, waits until the cause is over (the process listens again, the network passes again), and notes it
+in the history. Above it: `storm`, `tests/faults`. Rule: whatever happens, a hazard leaves its cause undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from bench.soak.fault_stack import FaultStack
+from pmcp_common.testing.fake_model_script import Behaviour, Kind
+from pmcp_common.testing.fault_proxy import Fault, FaultProxy
+from pmcp_common.testing.history import Recorder
+from pmcp_common.testing.history_entries import FaultDone
+from pmcp_common.testing.process_killer import Action, Outcome, ProcessKiller, Target
+
+BACK_SECONDS = 60.0
+Hazard = Callable[["Hazards"], Awaitable[None]]
+
+
+@dataclass
+class Hazards:
+    """`done` is what was done; the same entries are in the history."""
+
+    stack: FaultStack
+    recorder: Recorder
+    chance: random.Random
+    done: list[FaultDone] = field(default_factory=list)
+
+    # ---- processes
+
+    async def strike(self, name: str, action: Action, pause_seconds: float = 0.0) -> None:
+        """Strikes the part and waits until it listens again. Raises TimeoutError when it does not."""
+        old = self.stack.running.pids[name]
+
+        async def restarted() -> int:
+            await self.stack.back(name, old, BACK_SECONDS)
+            return self.stack.running.pids[name]
+
+        async with (
+            self.noted(name.partition("-")[0], action.value, hides_hangup=action is Action.PAUSE),
+            ProcessKiller({name: Target(old, restarted)}) as killer,
+        ):
+            struck = await killer.strike(name, action, pause_seconds)
+            if struck.outcome is Outcome.NOT_RESTARTED:
+                raise TimeoutError(f"{name} did not come back")
+
+    async def strike_one_of(self, kind: str, action: Action, pause_seconds: float = 0.0) -> None:
+        await self.strike(self.chance.choice(self.stack.parts(kind)), action, pause_seconds)
+
+    async def wipe_redis(self) -> None:
+        """Killed, and restarted without its data."""
+        name, old = "valkey", self.stack.running.pids["valkey"]
+        async with self.noted("redis", "wipe"), ProcessKiller({name: Target(old)}) as killer:
+            await killer.strike(name, Action.KILL)
+            # The supervisor waits half a second before the restart.
+            shutil.rmtree(self.stack.data / "valkey" / "appendonlydir", ignore_errors=True)
+            await self.stack.back(name, old, BACK_SECONDS)
+
+    # ---- the network
+
+    def some_door(self) -> FaultProxy:
+        return self.chance.choice(self.stack.doors)
+
+    async def silence(self, proxy: FaultProxy, name: str, seconds: float) -> None:
+        """Accepts and passes on nothing, as behind a dead switch."""
+        async with self.noted(name, "silent", hides_hangup=True):
+            proxy.blackhole()
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                await proxy.heal()
+
+    async def down(self, proxy: FaultProxy, name: str, seconds: float) -> None:
+        """Refused and reset, as when the server is stopped."""
+        async with self.noted(name, "down"):
+            try:
+                await proxy.refuse_new()
+                proxy.reset_all()
+                await asyncio.sleep(seconds)
+            finally:
+                await proxy.heal()
+
+    async def cut(self, proxy: FaultProxy, name: str, share: float = 1.0) -> None:
+        async with self.noted(name, "cut"):
+            proxy.reset_some(share)
+
+    async def slow(self, proxy: FaultProxy, name: str, seconds: float) -> None:
+        async with self.noted(name, "slow"):
+            proxy.set_fault(Fault(latency_ms=120, jitter_ms=100))
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                proxy.pass_through()
+
+    # ---- the model server
+
+    async def misbehave(self, kind: Kind, calls: int) -> None:
+        """The next calls go wrong, somewhere in their reply."""
+        async with self.noted("model", kind.value):
+            self.stack.model.script.push(Behaviour(kind, after_tokens=self.chance.randrange(12)) for _ in range(calls))
+
+    @asynccontextmanager
+    async def noted(self, target: str, action: str, *, hides_hangup: bool = False) -> AsyncIterator[None]:
+        at = time.monotonic()
+        try:
+            yield
+        finally:
+            entry = FaultDone(at, time.monotonic(), target, action, hides_hangup)
+            self.done.append(entry)
+            self.recorder.record(entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    name: str
+    weight: int
+    do: Hazard
+
+
+def _model_fault(kind: Kind) -> Choice:
+    return Choice(f"model {kind.value}", 1, lambda h: h.misbehave(kind, h.chance.randint(1, 6)))
+
+
+def _strike(kind: str, action: Action, weight: int, longest_pause: float = 0.0) -> Choice:
+    def do(hazards: Hazards) -> Awaitable[None]:
+        return hazards.strike_one_of(kind, action, hazards.chance.uniform(0.5, longest_pause) if longest_pause else 0.0)
+
+    return Choice(f"{kind} {action.value}", weight, do)
+
+
+CHOICES: tuple[Choice, ...] = (
+    _strike("worker", Action.KILL, 6),
+    _strike("worker", Action.TERMINATE, 3),
+    _strike("worker", Action.PAUSE, 3, 16.0),
+    _strike("gateway", Action.KILL, 6),
+    _strike("gateway", Action.TERMINATE, 3),
+    _strike("gateway", Action.PAUSE, 2, 12.0),
+    _strike("memory", Action.KILL, 2),
+    _strike("memory", Action.PAUSE, 1, 8.0),
+    _strike("persona", Action.KILL, 2),
+    _strike("valkey", Action.KILL, 3),
+    _strike("valkey", Action.PAUSE, 2, 20.0),
+    _strike("postgres", Action.KILL, 2),
+    Choice("redis silent", 2, lambda h: h.silence(h.stack.redis, "redis", h.chance.uniform(1, 20))),
+    Choice("redis cut", 3, lambda h: h.cut(h.stack.redis, "redis", 0.5)),
+    Choice("postgres silent", 2, lambda h: h.silence(h.stack.postgres, "postgres", h.chance.uniform(1, 20))),
+    Choice("postgres down", 2, lambda h: h.down(h.stack.postgres, "postgres", h.chance.uniform(1, 20))),
+    Choice("model silent", 1, lambda h: h.silence(h.stack.model_door, "model", h.chance.uniform(0.5, 4))),
+    Choice("model cut", 2, lambda h: h.cut(h.stack.model_door, "model", 0.5)),
+    Choice("clients cut", 8, lambda h: h.cut(h.some_door(), "clients", 0.7)),
+    Choice(
+        "clients silent", 2, lambda h: h.silence(h.chance.choice(h.stack.doors), "clients", h.chance.uniform(1, 10))
+    ),
+    Choice("clients slow", 1, lambda h: h.slow(h.chance.choice(h.stack.doors), "clients", h.chance.uniform(1, 4))),
+    *(
+        _model_fault(kind)
+        for kind in (
+            Kind.BUSY_503,
+            Kind.BROKEN_500,
+            Kind.HANG_BEFORE_HEADERS,
+            Kind.HANG_AFTER_TOKENS,
+            Kind.ERROR_LINE,
+            Kind.EOF_WITHOUT_DONE,
+            Kind.RESET,
+            Kind.DROP,
+            Kind.GARBAGE_LINE,
+            Kind.CUT_JSON,
+            Kind.SPLIT_UTF8,
+        )
+    ),
+)
+
+
+async def storm(hazards: Hazards, choices: tuple[Choice, ...], pause_seconds: tuple[float, float]) -> None:
+    """Hazards for ever, one after the other, with pauses between them; until cancelled."""
+    weights = [choice.weight for choice in choices]
+    while True:
+        await asyncio.sleep(hazards.chance.uniform(*pause_seconds))
+        chosen = hazards.chance.choices(choices, weights)[0]
+        with suppress(TimeoutError, KeyError):  # a part that is away already is struck another time
+            await chosen.do(hazards)

@@ -1,0 +1,362 @@
+"""A client that talks, is cut off, comes back by itself and records every frame it sees.
+
+It speaks the protocol by hand, so that what is recorded is what came over the wire. Above it: `crowd`, `tests/faults`.
+Below it: one socket at a time, to any of several gateways. Rule: it never hides what it saw, and gives up only after
+`patience_seconds`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+
+from pmcp_common.contracts.errors import BY_CODE
+from pmcp_common.contracts.frames import CANCELLED, CHUNK, COMPLETE, ERROR, START
+from pmcp_common.testing.history import ClientRecorder, Recorder
+
+Frame = dict[str, Any]
+ENDS = frozenset({COMPLETE, CANCELLED, ERROR})
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+OPEN_SECONDS = 4.0
+PING_SECONDS = 3.0
+"""A silent peer is left after two of them."""
+FIRST_BACKOFF_SECONDS = 0.05
+MAX_BACKOFF_SECONDS = 1.0
+CALL_SECONDS = 10.0
+READ_PAUSE_SECONDS = 0.1
+
+
+class Way(StrEnum):
+    """How a cut stream is taken up again."""
+
+    REPEAT = "repeat"
+    """The same request under the same key: replayed from the beginning, then live."""
+    READ = "read"
+    """`stream.read` after the last position, until the end."""
+
+
+class GaveUp(Exception):
+    """No end within the player's patience: the history shows a request that never ended."""
+
+
+class Lost(Exception):
+    """The socket is gone."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What became of one message, as the player saw it. Times are monotonic seconds."""
+
+    request: str
+    marker: str
+    sent_at: float
+    params: dict[str, Any] = field(default_factory=dict)
+    accepted_at: float | None = None
+    first_at: float | None = None
+    ended_at: float | None = None
+    stream: str = ""
+    message_id: str = ""
+    epoch: str = ""
+    last_seq: int = 0
+    text: str = ""
+    frames: int = 0
+    end: Frame | None = None
+    refusals: list[int] = field(default_factory=list)
+    resumes: list[float] = field(default_factory=list)
+    """Seconds from a lost socket to the first frame of the stream on the next one."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _cut_at: float | None = None
+
+    @property
+    def state(self) -> str:
+        return "" if self.end is None else str(self.end.get("state", "failed"))
+
+    async def until(self, condition: Callable[[Told], bool], timeout_seconds: float = 20.0) -> None:
+        """Raises TimeoutError."""
+        async with asyncio.timeout(timeout_seconds):
+            while not condition(self):
+                self.changed.clear()
+                await self.changed.wait()
+
+    def take(self, result: Mapping[str, Any], now: float) -> None:
+        kind = result.get("event_type")
+        if self._cut_at is not None:
+            self.resumes.append(now - self._cut_at)
+            self._cut_at = None
+        if kind == START:
+            self.accepted_at = self.accepted_at or now
+            if result["stream_id"] != self.stream or result.get("epoch", "") != self.epoch:
+                self.last_seq, self.text = 0, ""
+            self.stream, self.epoch = result["stream_id"], result.get("epoch", "")
+            self.message_id = result.get("message_id", "")
+        elif kind == CHUNK:
+            self.first_at = self.first_at or now
+            self.frames += 1
+            if result["seq"] > self.last_seq:
+                self.last_seq = result["seq"]
+                self.text += result["chunk"]
+        elif kind in ENDS:
+            self.end, self.ended_at = dict(result), now
+        self.changed.set()
+
+    def was_cut(self) -> None:
+        if self._cut_at is None:
+            self._cut_at = time.monotonic()
+
+
+class Link:
+    """One open socket."""
+
+    def __init__(self, socket: ClientConnection, record: ClientRecorder) -> None:
+        self._socket = socket
+        self._record = record
+        self._waiting: dict[str, asyncio.Queue[Frame | None]] = {}
+        self.lost = False
+
+    async def read(self) -> None:
+        try:
+            while True:
+                frame = orjson.loads(await self._socket.recv())
+                waiting = self._waiting.get(str(frame.get("id")))
+                if waiting is not None:
+                    waiting.put_nowait(frame)
+        except ConnectionClosed as error:
+            self._record.closed(error.rcvd.code if error.rcvd else 1006)
+        finally:
+            self.lost = True
+            for waiting in self._waiting.values():
+                waiting.put_nowait(None)
+
+    async def ask(self, number: str, method: str, params: Mapping[str, Any]) -> AsyncIterator[Frame]:
+        """Frames with this id, until the caller stops. Raises Lost."""
+        queue: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._waiting[number] = queue
+        try:
+            await self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": dict(params)})
+            while (frame := await queue.get()) is not None:
+                yield frame
+            raise Lost
+        finally:
+            if self._waiting.get(number) is queue:
+                del self._waiting[number]
+
+    async def send(self, frame: Frame) -> None:
+        if self.lost:
+            raise Lost
+        try:
+            await self._socket.send(orjson.dumps(frame).decode())
+        except ConnectionClosed as error:
+            raise Lost from error
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+
+class Player:
+    """One client for its whole life, over all of its sockets. `chance` decides where it comes back."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        urls: Sequence[str],
+        name: str,
+        *,
+        chance: random.Random | None = None,
+        way: Way = Way.REPEAT,
+        patience_seconds: float = 90.0,
+        player: str | None = None,
+        tenant: str = "local",
+    ) -> None:
+        self.name = name
+        self.player = player or name
+        self.record = recorder.client(name, tenant=tenant, player=self.player)
+        self.told: list[Told] = []
+        self._urls = list(urls)
+        self._chance = chance or random.Random(name)
+        self._way = way
+        self._patience_seconds = patience_seconds
+        self._numbers = itertools.count(1)
+        self._link: Link | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._connecting = asyncio.Lock()
+        self._door = self._chance.randrange(len(self._urls))
+
+    # ---- talking
+
+    async def say(self, words: str = "Tell me more.", *, key: str | None = None, **params: Any) -> Told:
+        """The message and its whole reply. Raises GaveUp."""
+        return await self.hear(self.begin(words, key=key, **params))
+
+    def begin(
+        self, words: str = "Tell me more.", *, key: str | None = None, marker: str | None = None, **params: Any
+    ) -> Told:
+        """The message as it will be sent by `hear`, noted as sent. `marker`: for the same message by several."""
+        number = str(next(self._numbers))
+        marker = marker or f"[[{self.name}.{number}]]"
+        key = key or f"{self.name}.{number}"
+        body = {
+            "message": f"{words} {marker}",
+            "persona_id": "aria",
+            "player_id": self.player,
+            "idempotency_key": key,
+            **params,
+        }
+        self.record.sent(number, marker, conversation=self.player, idempotency_key=key)
+        told = Told(number, marker, time.monotonic(), body)
+        self.told.append(told)
+        return told
+
+    async def hear(self, told: Told) -> Told:
+        """Sends the message and follows its reply to the end, over as many sockets as it takes. Raises GaveUp."""
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                while told.end is None:
+                    await self._hear_some(told)
+        except TimeoutError:
+            raise GaveUp(f"{self.name}: no end of {told.marker} in {self._patience_seconds} s") from None
+        return told
+
+    async def _hear_some(self, told: Told) -> None:
+        """As far as one socket brings it."""
+        try:
+            link = await self.link()
+            if told.stream and self._way is Way.READ:
+                await self._read_rest(link, told)
+            else:
+                await self._follow(link, told)
+        except Lost:
+            if told.stream:
+                told.was_cut()
+
+    async def _follow(self, link: Link, told: Told) -> None:
+        again = bool(told.stream)
+        async for frame in link.ask(told.request, "persona.chat_stream", told.params):
+            result = frame.get("result") or {}
+            if again and result.get("event_type") == START and result["stream_id"] == told.stream:
+                self.record.resumed(told.stream, told.epoch, 0, recovered=True)
+                again = False
+            if await self._refused(frame, told):
+                return
+            self.record.wire(frame)
+            told.take(result, time.monotonic())
+            if told.end is not None:
+                return
+
+    async def _refused(self, frame: Frame, told: Told) -> bool:
+        """True: not accepted now, but the same request may be later; after the pause the server asked for."""
+        error, result = frame.get("error"), frame.get("result") or {}
+        if not error or (told.stream and "seq" in result):
+            return False
+        told.refusals.append(error["code"])
+        row = BY_CODE.get(error["code"])
+        if row is None or not row.retryable:
+            if told.stream:
+                return False
+            self.record.refused(told.request, error["code"])
+            told.end, told.ended_at = (
+                {"state": "refused", "code": error["code"], "data": error.get("data")},
+                time.monotonic(),
+            )
+            told.changed.set()
+            return True
+        told.changed.set()
+        pause = float((error.get("data") or {}).get("retry_after", 0.5))
+        await asyncio.sleep(min(2.0, pause) * self._chance.uniform(0.5, 1.0))
+        return True
+
+    async def _read_rest(self, link: Link, told: Told) -> None:
+        self.record.resumed(told.stream, told.epoch, told.last_seq, recovered=True)
+        while told.end is None:
+            params = {"stream_id": told.stream, "epoch": told.epoch, "after_seq": told.last_seq, "limit": 1000}
+            answer = await self.call("stream.read", params, link=link)
+            if answer.get("error"):
+                await asyncio.sleep(0.5)
+                continue
+            for event in answer["result"]["events"]:
+                self.record.wire({"method": "stream.event", "params": event})
+                told.take(event, time.monotonic())
+            await asyncio.sleep(READ_PAUSE_SECONDS)
+
+    async def call(self, method: str, params: Mapping[str, Any], *, link: Link | None = None) -> Frame:
+        """One answer. Raises Lost, TimeoutError."""
+        link = link or await self.link()
+        async with asyncio.timeout(CALL_SECONDS):
+            async for frame in link.ask(f"call-{next(self._numbers)}", method, params):
+                return frame
+        raise Lost
+
+    async def cancel(self, told: Told) -> Frame:
+        self.record.cancelled(told.stream)
+        return await self.call("stream.cancel", {"stream_id": told.stream})
+
+    # ---- the socket
+
+    async def link(self) -> Link:
+        """The open socket; a new one, with growing pauses, when the last one is gone."""
+        async with self._connecting:
+            backoff = FIRST_BACKOFF_SECONDS
+            while self._link is None or self._link.lost:
+                await self._drop()
+                self._door = (self._door + 1) % len(self._urls)
+                try:
+                    await self._open(self._urls[self._door])
+                except (OSError, TimeoutError, InvalidHandshake, InvalidMessage, ConnectionClosed):
+                    await asyncio.sleep(self._chance.uniform(0, backoff))
+                    backoff = min(MAX_BACKOFF_SECONDS, backoff * 2)
+            return self._link
+
+    async def _open(self, url: str) -> None:
+        socket = await open_websocket(
+            url,
+            compression=None,
+            max_size=MAX_FRAME_BYTES,
+            open_timeout=OPEN_SECONDS,
+            close_timeout=0.5,
+            ping_interval=PING_SECONDS,
+            ping_timeout=PING_SECONDS,
+            proxy=None,
+        )
+        self._link = Link(socket, self.record)
+        self._reader = asyncio.create_task(self._link.read(), name=f"reader of {self.name}")
+
+    async def _drop(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+            self._reader = None
+
+    async def leave(self) -> None:
+        """Goes on purpose; it will not be there for ends that are still to come."""
+        self.record.left()
+        await self._drop()
+
+    async def hang_up(self) -> None:
+        """Closes the socket; what is heard next comes over another one."""
+        await self._drop()
+
+
+@asynccontextmanager
+async def player(recorder: Recorder, urls: Sequence[str], name: str, **options: Any) -> AsyncIterator[Player]:
+    """A player for the length of the block, connected at its first message."""
+    one = Player(recorder, urls, name, **options)
+    try:
+        yield one
+    finally:
+        await one.hang_up()

@@ -1,0 +1,10 @@
+-- Gives a session a resume token, and a new generation: sockets of older generations may speak for it no more.
+-- KEYS: session   ARGV: tenant, principal, connected_at, token hash, notices channel, ttl_s
+local session_key = KEYS[1]
+local tenant, principal, connected_at, token, notices, ttl_s = unpack(ARGV)
+redis.call('HSET', session_key, 'tenant', tenant, 'principal', principal, 'connected_at', connected_at,
+  'token', token, 'notices', notices)
+redis.call('HSETNX', session_key, 'message_count', 0)
+redis.call('HDEL', session_key, 'token_before', 'before_until_ms')
+redis.call('EXPIRE', session_key, ttl_s)
+return redis.call('HINCRBY', session_key, 'gen', 1)

@@ -1,0 +1,79 @@
+"""The connection pool as the stores use it: one statement at a time, refusals as domain errors.
+
+Below it: asyncpg. Above it: the stores, which own the statements. What Postgres refuses becomes a domain error by the
+constraint's name; a database that does not answer is Unavailable; every other driver error passes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from pmcp_common.contracts.errors import Conflict, InvalidParams, Unavailable
+
+REFUSALS: Mapping[str, str] = {
+    "turns_message_id_check": "message_id: 1..200 characters",
+    "turns_conversation_id_check": "conversation_id: 1..200 characters",
+    "turns_persona_id_check": "persona_id: 1..200 characters",
+    "turns_player_id_check": "player_id: 1..200 characters",
+    "turns_role_check": "role: user or assistant",
+    "turns_content_check": "content: 1..32768 bytes",
+    "turns_metadata_check": "metadata: an object",
+    "summaries_content_check": "content: 1..32768 bytes",
+    "summaries_version_check": "version: at least 1",
+    "memories_id_check": "id: 1..200 characters",
+    "memories_persona_id_check": "persona_id: 1..200 characters",
+    "memories_player_id_check": "player_id: 1..200 characters",
+    "memories_content_check": "content: 1..32768 bytes",
+    "memories_type_check": "memory_type: lower case letters, digits and _, at most 50",
+    "memories_importance_check": "importance: 0..1",
+    "memories_initial_importance_check": "importance: 0..1",
+    "memories_valence_check": "emotional_valence: -1..1",
+    "memories_visibility_check": "visibility: private, shared or public",
+    "memories_metadata_check": "metadata: an object",
+    "memories_accessed_check": "accessed_count: at least 0",
+    "memories_said_by_check": "said_by: player or persona",
+}
+"""What breaking a rule of the schema means. A unique constraint is a conflict whatever its name."""
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+)
+"""Not reachable, shutting down, over its statement time, out of connections. `InterfaceError` is
+asyncpg's word for a connection or pool that closed meanwhile."""
+
+
+class Database:
+    def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_seconds: float) -> None:
+        self._pool = pool
+        self._acquire_timeout_seconds = acquire_timeout_seconds
+
+    async def fetch(self, statement: str, *arguments: object) -> Sequence[asyncpg.Record]:
+        async with self.connection() as connection:
+            rows: Sequence[asyncpg.Record] = await connection.fetch(statement, *arguments)
+            return rows
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        try:
+            async with self._pool.acquire(timeout=self._acquire_timeout_seconds) as connection:
+                yield connection
+        except asyncpg.UniqueViolationError as error:
+            raise Conflict("The record exists already") from error
+        except asyncpg.CheckViolationError as error:
+            rule = REFUSALS.get(error.constraint_name or "")
+            if rule is None:
+                raise
+            raise InvalidParams(rule, field=rule.partition(":")[0]) from error
+        except _AWAY as error:
+            raise Unavailable("The memory database is away", retry_after=1) from error

@@ -1,0 +1,126 @@
+"""Recall as one statement (`recall.sql`): what a player may see of a persona's memories, best first, with reasons.
+
+Owns the statement and nothing else; the words of a question are read in `cues`, its weights are `ranking`'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+
+import asyncpg
+
+from pmcp_common.contracts.errors import MemoryFailed
+from pmcp_common.contracts.memories import Neighbour, RecalledMemory, Visibility
+from pmcp_common.postgres import read_queries
+from pmcp_memory.cues import read_question
+from pmcp_memory.database import Database
+from pmcp_memory.embedding import Vector
+from pmcp_memory.ranking import CANDIDATES, PARTS, reasons
+
+log = logging.getLogger(__name__)
+
+_MAX_NAMING_WORDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """For whom is recalled: nothing is visible beyond what these three may see."""
+
+    tenant: str
+    persona_id: str
+    player_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    text: str
+    without_names: str
+    """What was embedded."""
+    vector: Vector
+    model: str
+    """The vector's: memories with another model's vectors are not compared."""
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecallFilter:
+    memory_type: str | None = None
+    min_importance: float = 0.0
+    without_sources: Sequence[str] = ()
+    """Message ids: memories made of these are left out."""
+    as_of: datetime | None = None
+    """Only what had happened by then."""
+    limit: int = 5
+
+
+class RecallStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queries = read_queries(files("pmcp_memory") / "recall.sql")
+
+    async def recall(self, viewer: Viewer, question: Question, wanted: RecallFilter) -> tuple[RecalledMemory, ...]:
+        """Best first. Raises MemoryFailed when the search itself does not work."""
+        asked = read_question(question.text)
+        naming = re.findall(r"\w+", question.text.lower())[:_MAX_NAMING_WORDS]
+        try:
+            rows = await self._database.fetch(
+                self._queries["recall_memories"],
+                viewer.tenant,
+                viewer.persona_id,
+                viewer.player_id,
+                question.vector,
+                question.model,
+                question.text,
+                question.without_names,
+                [],
+                list(asked.months),
+                list(asked.years),
+                list(asked.sides),
+                naming,
+                int(asked.cues),
+                question.asked_at,
+                list(PARTS.values()),
+                max(CANDIDATES, wanted.limit),
+                wanted.memory_type,
+                wanted.min_importance,
+                list(wanted.without_sources),
+                wanted.as_of,
+                wanted.limit,
+            )
+        except asyncpg.PostgresError as error:
+            log.exception("recall failed")
+            raise MemoryFailed("The memories could not be searched") from error
+        return tuple(_recalled(row) for row in rows)
+
+    async def speakers(self, viewer: Viewer) -> tuple[str, ...]:
+        """Names of those who speak in what the viewer may see."""
+        rows = await self._database.fetch(
+            self._queries["list_speakers"], viewer.tenant, viewer.persona_id, viewer.player_id
+        )
+        return tuple(row["speaker"] for row in rows)
+
+
+def _recalled(row: asyncpg.Record) -> RecalledMemory:
+    return RecalledMemory.model_construct(
+        id=row["id"],
+        content=row["content"],
+        memory_type=row["memory_type"],
+        importance=round(row["importance"], 4),
+        emotional_valence=round(row["emotional_valence"], 4),
+        related_personas=tuple(row["related_personas"]),
+        visibility=Visibility(row["visibility"]),
+        created_at=row["created_at"],
+        accessed_count=row["accessed_count"],
+        similarity=round(row["cosine"], 6),
+        speaker=row["speaker"],
+        occurred_at=row["occurred_at"],
+        source_message_ids=tuple(row["source_message_ids"]),
+        score=round(row["score"], 6),
+        reasons={name: round(value, 6) for name, value in reasons({name: float(row[name]) for name in PARTS}).items()},
+        neighbours=tuple(Neighbour.model_construct(**one) for one in row["neighbours"]),
+    )

@@ -1,0 +1,46 @@
+"""What one finished turn does to a persona: it tires, it feels, and it comes to know the other one. Pure.
+
+For feelings a turn counts as at least half a minute, as the original has it: the reply's own seconds say how long the
+model took, not how long the two were together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pmcp_common.contracts.personas import Persona
+from pmcp_persona import emotion, interaction, relationship
+from pmcp_persona.emotion import Feelings
+from pmcp_persona.interaction import Standing
+from pmcp_persona.relationship import Bond
+
+LEAST_TURN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """What a turn moves."""
+
+    standing: Standing
+    bond: Bond
+    feelings: Feelings
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    duration_seconds: float
+    quality: float
+    """-1..1, of what the other side said."""
+
+    @property
+    def shared_seconds(self) -> float:
+        return max(LEAST_TURN_SECONDS, self.duration_seconds)
+
+
+def after_turn(before: Inner, persona: Persona, turn: Turn, now: datetime) -> Inner:
+    return Inner(
+        standing=interaction.tire(before.standing, persona, turn.duration_seconds, now),
+        bond=relationship.interact(before.bond, turn.quality, turn.shared_seconds, now),
+        feelings=emotion.touch(before.feelings, turn.quality, turn.shared_seconds, now),
+    )

@@ -1,0 +1,57 @@
+"""F8: replies that are cancelled at any point, twice, or left without a word."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+import pytest
+
+from tests.faults.conftest import SEED, Trial
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+END_SECONDS = 0.5
+HANGUP_SECONDS = 1.0
+NOISE_SECONDS = 1.5
+"""What two busy cores may add to either."""
+
+
+async def test_cancelled_at_any_point_a_reply_ends_at_once_and_the_model_is_left(trial: Trial) -> None:
+    chance = random.Random(SEED)
+    trial.script(gap_ms=40, tokens=60)
+    for player in await trial.players(6):
+        told = player.begin()
+        hearing = asyncio.create_task(player.hear(told))
+        point = chance.randrange(12)
+        await told.until(lambda told, point=point: told.last_seq >= point and told.accepted_at is not None)
+        asked_at = time.monotonic()
+        answers = await asyncio.gather(player.cancel(told), player.cancel(told))
+        await hearing
+        assert told.state == "cancelled"
+        assert told.ended_at is not None
+        assert told.ended_at - asked_at < END_SECONDS + NOISE_SECONDS
+        assert all("error" not in answer for answer in answers)
+        await trial.stack.model.wait_until(lambda seen: seen.live_generations == 0, HANGUP_SECONDS + NOISE_SECONDS)
+
+
+async def test_a_cancel_after_the_end_changes_nothing(trial: Trial) -> None:
+    player = await trial.player()
+    told = await player.say()
+    answer = await player.cancel(told)
+    assert told.state == "done"
+    assert answer["result"]["status"]
+
+
+async def test_a_reply_whose_client_left_goes_on_to_its_row(trial: Trial) -> None:
+    trial.script(gap_ms=40)
+    player = await trial.player()
+    told = player.begin()
+    hearing = asyncio.create_task(player.hear(told))
+    await told.until(lambda told: told.last_seq >= 3)
+    hearing.cancel()
+    await asyncio.gather(hearing, return_exceptions=True)
+    await player.leave()
+    await trial.stack.model.wait_until(lambda seen: seen.live_generations == 0)
+    assert trial.stack.model.seen.requests[-1].ended == "done"
