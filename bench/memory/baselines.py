@@ -74,12 +74,12 @@ class Baselines:
     async def _stems(self, text: str) -> list[str]:
         """With repetitions, as PostgreSQL stems and drops stop words."""
         words = " ".join(re.findall(r"\w+", text))
-        row = await self._connection.fetchrow(
+        stems = await self._connection.fetchval(
             "SELECT array_agg(lexeme ORDER BY place) AS stems"
             " FROM unnest(to_tsvector('english', $1)) AS w, unnest(positions) AS place",
             words,
         )
-        return list(row["stems"] or [])
+        return list(stems or [])
 
 
 class Bm25:

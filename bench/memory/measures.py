@@ -46,8 +46,11 @@ def measure(ranking: Sequence[str], evidence: AbstractSet[str], session_of: Mapp
     ideal = math.fsum(1 / math.log2(rank + 2) for rank in range(min(len(evidence), 10)))
     wanted = {session_of[turn] for turn in evidence}
     sessions = list(dict.fromkeys(session_of[turn] for turn in ranking))
+    recall_5, recall_10, recall_20 = (sum(rank < k for rank in ranks) / len(evidence) for k in (5, 10, 20))
     return Measured(
-        *(sum(rank < k for rank in ranks) / len(evidence) for k in (5, 10, 20)),
+        recall_5=recall_5,
+        recall_10=recall_10,
+        recall_20=recall_20,
         hit_10=float(bool(ranks) and ranks[0] < 10),
         mrr=1 / (ranks[0] + 1) if ranks else 0.0,
         ndcg_10=gain / ideal,

@@ -69,24 +69,34 @@ class Hazards:
     def some_door(self) -> FaultProxy:
         return self.chance.choice(self.stack.doors)
 
-    async def silence(self, proxy: FaultProxy, name: str, seconds: float) -> None:
-        """Accepts and passes on nothing, as behind a dead switch."""
+    @asynccontextmanager
+    async def silent(self, proxy: FaultProxy, name: str) -> AsyncIterator[None]:
+        """Accepts and passes on nothing inside the block, as behind a dead switch."""
         async with self.noted(name, "silent", hides_hangup=True):
             proxy.blackhole()
             try:
-                await asyncio.sleep(seconds)
+                yield
             finally:
                 await proxy.heal()
 
-    async def down(self, proxy: FaultProxy, name: str, seconds: float) -> None:
-        """Refused and reset, as when the server is stopped."""
-        async with self.noted(name, "down"):
+    @asynccontextmanager
+    async def stopped(self, proxy: FaultProxy, name: str) -> AsyncIterator[None]:
+        """Refused and reset inside the block, as when the server is stopped."""
+        async with self.noted(name, "stopped"):
             try:
                 await proxy.refuse_new()
                 proxy.reset_all()
-                await asyncio.sleep(seconds)
+                yield
             finally:
                 await proxy.heal()
+
+    async def silence(self, proxy: FaultProxy, name: str, seconds: float) -> None:
+        async with self.silent(proxy, name):
+            await asyncio.sleep(seconds)
+
+    async def stop(self, proxy: FaultProxy, name: str, seconds: float) -> None:
+        async with self.stopped(proxy, name):
+            await asyncio.sleep(seconds)
 
     async def cut(self, proxy: FaultProxy, name: str, share: float = 1.0) -> None:
         async with self.noted(name, "cut"):
@@ -152,7 +162,7 @@ CHOICES: tuple[Choice, ...] = (
     Choice("redis silent", 2, lambda h: h.silence(h.stack.redis, "redis", h.chance.uniform(1, 20))),
     Choice("redis cut", 3, lambda h: h.cut(h.stack.redis, "redis", 0.5)),
     Choice("postgres silent", 2, lambda h: h.silence(h.stack.postgres, "postgres", h.chance.uniform(1, 20))),
-    Choice("postgres down", 2, lambda h: h.down(h.stack.postgres, "postgres", h.chance.uniform(1, 20))),
+    Choice("postgres stopped", 2, lambda h: h.stop(h.stack.postgres, "postgres", h.chance.uniform(1, 20))),
     Choice("model silent", 1, lambda h: h.silence(h.stack.model_door, "model", h.chance.uniform(0.5, 4))),
     Choice("model cut", 2, lambda h: h.cut(h.stack.model_door, "model", 0.5)),
     Choice("clients cut", 8, lambda h: h.cut(h.some_door(), "clients", 0.7)),

@@ -302,6 +302,17 @@ class Player:
         self.record.cancelled(told.stream)
         return await self.call("stream.cancel", {"stream_id": told.stream})
 
+    async def cancel_surely(self, told: Told) -> None:
+        """Asked again until it was answered or the reply has ended."""
+        while told.end is None:
+            try:
+                answer = await self.cancel(told)
+            except (Lost, TimeoutError):
+                continue
+            if "error" not in answer:
+                return
+            await asyncio.sleep(0.2)
+
     # ---- the socket
 
     async def link(self) -> Link:

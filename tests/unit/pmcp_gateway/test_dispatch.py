@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import orjson
 import pytest
 
-from pmcp_common.contracts.errors import Unavailable
+from pmcp_common.contracts.closing import CloseCode
+from pmcp_common.contracts.errors import SessionExpired, SessionRefused, SessionReplaced, Unavailable
 from pmcp_common.contracts.jobs import Accepted, Delta, End, Submission
 from pmcp_common.contracts.methods import METHODS, ChatParams
 from pmcp_gateway.dispatch import HANDLERS, Dispatcher
 from pmcp_gateway.methods.call import Call, Connection, Handler, Services
 from pmcp_gateway.methods.chat import chat
-from pmcp_gateway.methods.reply_frames import StreamedReply
+from pmcp_gateway.methods.reply_frames import StreamedReply, answers, notifications
 from pmcp_gateway.outbox import Outbox
-from pmcp_gateway.stores import Session
+from pmcp_gateway.stores import Replacement, Session
 from pmcp_gateway.timestamps import Stamps
 
 from .conftest import SteppedClock
@@ -39,6 +41,21 @@ class Sessions:
         return None
 
     async def set_persona(self, session: Session, persona_id: str, persona_name: str) -> None:
+        raise AssertionError
+
+    async def open(self, session: Session, token_hash: str, gateway_id: str) -> Session:
+        raise AssertionError
+
+    async def resume(self, session: Session, shown: str, next_token: str, gateway_id: str, holder: str) -> Session:
+        raise AssertionError
+
+    async def confirm(self, session: Session) -> int | None:
+        raise AssertionError
+
+    async def generation(self, tenant: str, session_id: str) -> int | None:
+        raise AssertionError
+
+    def replacements(self, gateway_id: str) -> AsyncIterator[Replacement]:
         raise AssertionError
 
 
@@ -158,7 +175,7 @@ def end(state: str, **fields: Any) -> End:
 
 async def test_frames_of_a_reply_count_and_measure_its_chunks() -> None:
     scene = Scene(answering({}))
-    reply = StreamedReply(scene.services, scene.call("persona.chat_stream"))
+    reply = StreamedReply(scene.services, scene.connection, "persona.chat_stream", answers(1))
     reply.start(ACCEPTED, ChatParams(message="Hi"))
     reply.take(Delta("s1", 1, 1, "Well "))
     reply.take(Delta("s1", 2, 1, "met"))
@@ -174,20 +191,62 @@ async def test_frames_of_a_reply_count_and_measure_its_chunks() -> None:
 
 async def test_a_merged_frame_names_its_first_position() -> None:
     scene = Scene(answering({}))
-    reply = StreamedReply(scene.services, scene.call())
+    reply = StreamedReply(scene.services, scene.connection, "persona.chat_stream", answers(1))
     merged = orjson.loads(reply.render([Delta("s1", 4, 1, "a"), Delta("s1", 5, 1, "b")], "now"))["result"]
     assert (merged["first_seq"], merged["seq"], merged["chunk"]) == (4, 5, "ab")
 
 
-async def test_a_reply_the_gateway_lost_ends_with_an_error_and_no_position() -> None:
+async def test_a_reply_the_gateway_lost_ends_with_an_error_a_position_and_a_hash_of_what_was_shown() -> None:
     scene = Scene(answering({}))
-    reply = StreamedReply(scene.services, scene.call("persona.chat_stream"))
+    reply = StreamedReply(scene.services, scene.connection, "persona.chat_stream", answers(1))
     reply.start(ACCEPTED, ChatParams(message="Hi"))
+    reply.take(Delta("s1", 1, 1, "Well "))
     reply.give_up(Unavailable("gone"))
     frame = scene.box.frames[-1]
     assert (frame["result"]["event_type"], frame["result"]["stream_id"]) == ("stream_error", "s1")
-    assert "seq" not in frame["result"]
+    assert (frame["result"]["seq"], frame["result"]["state"]) == (2, "failed")
+    assert frame["result"]["sha256"] == hashlib.sha256(b"Well ").hexdigest()
     assert frame["error"]["message"] == "Chat streaming failed: gone"
+
+
+async def test_a_resumed_reply_goes_on_after_what_was_shown_and_counts_it() -> None:
+    scene = Scene(answering({}))
+    reply = StreamedReply(scene.services, scene.connection, "session.resume", notifications, shown_seq=1)
+    reply.begin(ACCEPTED)
+    reply.take(Delta("s1", 1, 1, "Well "))
+    reply.take(Delta("s1", 2, 1, "met"))
+    reply.take(end("failed", error_code=-32010, error_message="Too late"))
+    chunk, last = scene.box.frames
+    assert (chunk["method"], "id" in chunk) == ("stream.event", False)
+    assert (chunk["params"]["seq"], chunk["params"]["data"]["total_length"]) == (2, 8)
+    assert (last["params"]["event_type"], last["params"]["error"]["code"]) == ("stream_error", -32010)
+
+
+async def test_a_lost_reply_of_which_the_gateway_has_not_read_all_claims_no_hash() -> None:
+    scene = Scene(answering({}))
+    reply = StreamedReply(scene.services, scene.connection, "session.resume", notifications, shown_seq=5)
+    reply.begin(ACCEPTED)
+    reply.give_up(Unavailable("gone"))
+    (frame,) = scene.box.frames
+    assert frame["params"]["seq"] == 6
+    assert "sha256" not in frame["params"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(SessionExpired(), 4009), (SessionRefused(), 4001), (SessionReplaced(), 4011), (Unavailable("away"), None)],
+)
+async def test_some_errors_close_the_socket_after_they_are_sent(error: Exception, code: int | None) -> None:
+    scene = Scene(failing(error))
+    closed: list[int] = []
+
+    def leave(close: CloseCode) -> None:
+        assert scene.box.frames
+        closed.append(close.code)
+
+    scene.connection.leave = leave
+    await scene.run()
+    assert closed == ([] if code is None else [code])
 
 
 class OneReplyRelay:
@@ -200,7 +259,7 @@ class OneReplyRelay:
         event = self._event
 
         class Watch:
-            def start(self, _epoch: str, *, look_now: bool) -> None:
+            def start(self, _epoch: str, *, look_now: bool, deadline_seconds: float | None) -> None:
                 receiver.take(event)
 
             def stop(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -23,13 +23,14 @@ from pmcp_common.contracts.memories import (
 )
 from pmcp_common.contracts.personas import Interaction, InteractionState, Persona, PersonaTurnContext, PersonaView
 from pmcp_common.testing.broker_memory import MemoryBroker
-from pmcp_llm_worker.chat_turn import ChatTurn, ReplyLimits
+from pmcp_llm_worker.chat_turn import ChatTurn
 from pmcp_llm_worker.emitter import EmitterHub
 from pmcp_llm_worker.jobs import ReplyJob
 from pmcp_llm_worker.leases import Leases
 from pmcp_llm_worker.model import Generation, ModelReport, Patience, Prompt, TextSink, Usage
 from pmcp_llm_worker.model_retry import RetryingModel
 from pmcp_llm_worker.persona_cache import PersonaCache
+from pmcp_llm_worker.speech import ReplyLimits
 from pmcp_llm_worker.turn_spool import SpooledTurns
 
 NOW = datetime(2026, 5, 9, 10, 30, tzinfo=UTC)
@@ -231,6 +232,17 @@ class Spool:
         self.refused.append(entry)
 
 
+class Sights:
+    def __init__(self) -> None:
+        self.seen: dict[str, object] = {}
+        self.failure: DomainError | None = None
+
+    async def of_session(self, tenant: str, session_id: str) -> Mapping[str, object]:
+        if self.failure:
+            raise self.failure
+        return self.seen
+
+
 Step = str | Exception | asyncio.Event | Callable[[], None]
 
 
@@ -288,6 +300,7 @@ class Stage:
     personas: Personas = field(default_factory=Personas)
     memory: Memory = field(default_factory=Memory)
     spool: Spool = field(default_factory=Spool)
+    sights: Sights = field(default_factory=Sights)
     clock: SteppingClock = field(default_factory=SteppingClock)
     models: list[str] = field(default_factory=list)
 
@@ -302,6 +315,7 @@ class Stage:
             memory=self.memory,
             model=RetryingModel(self.model, self.clock, sleep=no_sleep),
             spool=self.spool,
+            sights=self.sights,
             clock=self.clock,
             limits=ReplyLimits(Generation(max_tokens=50, num_ctx=2048), Patience()),
             sleep=no_sleep,

@@ -129,15 +129,17 @@ async def test_the_fallback_line_depends_on_the_stream_alone() -> None:
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.reason)
-async def test_a_model_that_breaks_off_leaves_the_partial_and_says_so(failure: Exception) -> None:
-    stage = Stage(ScriptedModel(["I am", failure]))
+async def test_a_model_that_breaks_off_twice_leaves_the_partial_and_says_so(failure: Exception) -> None:
+    stage = Stage(ScriptedModel(["I am", failure], [" Aria", failure]))
     end = await stage.answer()
-    assert (end.state, end.finish_reason, end.text) == ("failed", "interrupted", "I am")
+    stalled = isinstance(failure, ModelStalled)
+    said = "I am" if stalled else "I am Aria"
+    assert (end.state, end.finish_reason, end.text) == ("failed", "interrupted", said)
     assert end.error_code == LLM_ERROR.code
     assert end.error_message
-    assert stage.memory.rows["reply-job-1"].content == "I am"
+    assert stage.memory.rows["reply-job-1"].content == said
     assert stage.broker.remembered == []
-    assert len(stage.model.prompts) == 1
+    assert len(stage.model.prompts) == (1 if stalled else 2)
 
 
 async def test_a_retry_before_the_first_token_is_not_seen_by_the_client() -> None:
@@ -313,13 +315,48 @@ async def test_after_a_death_with_nothing_shown_the_reply_is_made_anew() -> None
     assert (end.state, end.text, end.attempt) == ("done", "I am Aria.", 2)
 
 
-async def test_after_a_death_what_was_shown_stands_and_is_not_made_again() -> None:
-    stage = words("never said")
+async def test_after_a_death_the_reply_goes_on_behind_what_was_shown() -> None:
+    stage = words(" Aria", " of Silverglade.")
     end = await second_attempt(stage, "I am")
-    assert (end.state, end.finish_reason, end.text, end.seq) == ("failed", "interrupted", "I am", 2)
-    assert end.sha256 == hashlib.sha256(b"I am").hexdigest()
+    whole = "I am Aria of Silverglade."
+    assert (end.state, end.finish_reason, end.text, end.attempt) == ("done", "stop", whole, 2)
+    assert end.sha256 == hashlib.sha256(whole.encode()).hexdigest()
+    assert stage.model.prompts[0].said == "I am"
+    deltas = [event for event in await stage.events() if isinstance(event, Delta)]
+    assert [(delta.seq, delta.attempt) for delta in deltas[:2]] == [(1, 1), (2, 2)]
+    assert stage.memory.rows["reply-job-1"].content == whole
+    assert stage.broker.remembered == [("user-job-1", "reply-job-1")]
+
+
+async def test_a_reply_is_continued_once_and_then_kept_as_it_is() -> None:
+    stage = words("never said")
+    end = await third_attempt(stage, handed_back=False)
+    assert (end.state, end.finish_reason, end.text, end.seq) == ("failed", "interrupted", "I am Aria", 3)
     assert stage.model.prompts == []
-    assert stage.memory.rows["reply-job-1"].content == "I am"
+    assert stage.memory.rows["reply-job-1"].content == "I am Aria"
+
+
+async def test_a_reply_that_a_leaving_worker_handed_back_may_still_be_continued() -> None:
+    stage = words(" of Silverglade.")
+    end = await third_attempt(stage, handed_back=True)
+    assert (end.state, end.text) == ("done", "I am Aria of Silverglade.")
+
+
+async def third_attempt(stage: Stage, *, handed_back: bool) -> End:
+    """Two workers showed a piece each; the first left in order or died, the second died."""
+    await stage.submit()
+    for number, piece in enumerate(["I am", " Aria"], start=1):
+        tenant, job_id, ticket = await stage.broker.take_ticket()
+        claim = await stage.broker.claim(tenant, job_id, ticket)
+        assert isinstance(claim, Claim)
+        await stage.broker.append([(claim, Delta(job_id, number, claim.attempt, piece))])
+        if handed_back and number == 1:
+            assert await stage.broker.release(claim)
+        else:
+            stage.broker._jobs[tenant, job_id].lease = -1.0
+            await stage.broker.reap()
+    await stage.work()
+    return await stage.end()
 
 
 async def test_after_a_death_between_rows_and_end_only_the_end_is_written() -> None:

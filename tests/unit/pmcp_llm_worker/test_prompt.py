@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcp_common.contracts.memories import RecalledMemory, Role, Turn
+from pmcp_llm_worker.persona_text import persona_text
 from pmcp_llm_worker.prompt import (
     CUT_MARK,
     RESERVE_TOKENS,
@@ -17,7 +18,6 @@ from pmcp_llm_worker.prompt import (
     assemble,
     cut_text,
     estimate_tokens,
-    persona_text,
 )
 from tests.unit.pmcp_llm_worker.doubles import NOW, aria, memory, standing, turn
 

@@ -34,6 +34,7 @@ class Attachment:
     state: JobState | None = None
     head_seq: int = 0
     attachment: int = 0
+    on_interrupt: str = "continue"
     reason: str | None = None
 
 

@@ -76,36 +76,37 @@ class RedisStreamBus:
 
     async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
         channel = keys.gateway_channel(gateway_id)
-        async with aclosing(self._messages(channel)) as messages:
+        async with aclosing(channel_messages(self._url, channel)) as messages:
             async for data in messages:
                 yield [] if data is None else [decode_event(fields) for fields in orjson.loads(data)]
 
     async def cancellations(self) -> AsyncIterator[tuple[str, str]]:
-        async with aclosing(self._messages(keys.CANCEL_CHANNEL)) as messages:
+        async with aclosing(channel_messages(self._url, keys.CANCEL_CHANNEL)) as messages:
             async for data in messages:
                 if data is not None:
                     tenant, _, job_id = data.decode().partition("/")
                     yield tenant, job_id
 
-    async def _messages(self, channel: str) -> AsyncGenerator[bytes | None, None]:
-        """Messages of one channel for ever; None when (again) subscribed. A lost connection is normal."""
-        outage = _Outage(channel)
-        while True:
-            redis = connect_blocking(self._url)
-            try:
-                async with redis.pubsub() as pubsub:
-                    await pubsub.subscribe(channel)
-                    async for message in pubsub.listen():
-                        if message["type"] == "subscribe":
-                            outage.over()
-                            yield None
-                        elif message["type"] == "message":
-                            yield message["data"]
-            except (RedisError, OSError) as error:
-                outage.note(error, time.monotonic())
-            finally:
-                await redis.aclose()
-            await asyncio.sleep(RECONNECT_SECONDS)
+
+async def channel_messages(url: str, channel: str) -> AsyncGenerator[bytes | None, None]:
+    """Messages of one channel for ever; None when (again) subscribed. A lost connection is normal."""
+    outage = _Outage(channel)
+    while True:
+        redis = connect_blocking(url)
+        try:
+            async with redis.pubsub() as pubsub:
+                await pubsub.subscribe(channel)
+                async for message in pubsub.listen():
+                    if message["type"] == "subscribe":
+                        outage.over()
+                        yield None
+                    elif message["type"] == "message":
+                        yield message["data"]
+        except (RedisError, OSError) as error:
+            outage.note(error, time.monotonic())
+        finally:
+            await redis.aclose()
+        await asyncio.sleep(RECONNECT_SECONDS)
 
 
 class _Outage:
@@ -132,5 +133,5 @@ class _Outage:
 def _attachment(answer: Sequence[Any]) -> Attachment:
     if answer[0] != b"OK":
         return Attachment(answer[1].decode(), reason=answer[0].decode())
-    _, epoch, state, head_seq, attachment = answer
-    return Attachment(epoch.decode(), JobState(state.decode()), int(head_seq), int(attachment))
+    _, epoch, state, head_seq, attachment, on_interrupt = answer
+    return Attachment(epoch.decode(), JobState(state.decode()), int(head_seq), int(attachment), on_interrupt.decode())

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from pmcp_common.contracts.conversations import (
+    ConversationFacts,
+    ExchangePage,
+    Forgotten,
+    SummaryDraft,
+    SummaryTask,
+)
 from pmcp_common.contracts.memories import (
     CommitTurns,
     ContextRequest,
@@ -18,7 +25,28 @@ from pmcp_common.contracts.memories import (
     RememberRequest,
     Turn,
 )
-from pmcp_common.contracts.personas import Interaction, InteractionState, PersonaTurnContext, PersonaView
+from pmcp_common.contracts.personas import (
+    ConversationEnd,
+    Interaction,
+    InteractionState,
+    Persona,
+    PersonaChange,
+    PersonaDeleted,
+    PersonaDraft,
+    PersonaTurnContext,
+    PersonaView,
+)
+from pmcp_common.contracts.relationships import (
+    Compatibility,
+    Emotion,
+    EmotionChange,
+    Meeting,
+    RelationshipBetween,
+    RelationshipList,
+    RelationshipSetting,
+    RelationshipStats,
+    RelationshipWithPlayer,
+)
 
 
 class PersonaPeer(Protocol):
@@ -35,6 +63,40 @@ class PersonaPeer(Protocol):
     async def record_interaction(self, tenant: str, persona_id: str, interaction: Interaction) -> InteractionState: ...
 
 
+class CharacterPeer(PersonaPeer, Protocol):
+    """Also who the personas are, how they feel, and how they stand to each other. References are ids or names."""
+
+    async def create(self, tenant: str, draft: PersonaDraft) -> Persona: ...
+
+    async def update(self, tenant: str, reference: str, change: PersonaChange) -> Persona: ...
+
+    async def delete(self, tenant: str, reference: str) -> PersonaDeleted: ...
+
+    async def end_conversation(self, tenant: str, reference: str, end: ConversationEnd) -> InteractionState: ...
+
+    async def relationship(self, tenant: str, one: str, other: str) -> RelationshipBetween:
+        """This and the other three about two raise PersonasNotFound."""
+        ...
+
+    async def meet(self, tenant: str, one: str, other: str, meeting: Meeting) -> RelationshipBetween: ...
+
+    async def set_relationship(
+        self, tenant: str, one: str, other: str, setting: RelationshipSetting
+    ) -> RelationshipBetween: ...
+
+    async def compatibility(self, tenant: str, one: str, other: str) -> Compatibility: ...
+
+    async def relationships(self, tenant: str, reference: str, player_id: str) -> RelationshipList: ...
+
+    async def relationship_with_player(self, tenant: str, reference: str, player_id: str) -> RelationshipWithPlayer: ...
+
+    async def relationship_stats(self, tenant: str) -> RelationshipStats: ...
+
+    async def emotions(self, tenant: str, reference: str, player_id: str) -> Emotion: ...
+
+    async def set_emotions(self, tenant: str, reference: str, change: EmotionChange) -> Emotion: ...
+
+
 class MemoryPeer(Protocol):
     async def context(self, tenant: str, request: ContextRequest) -> ContextResponse: ...
 
@@ -49,3 +111,25 @@ class MemoryPeer(Protocol):
     async def search(self, tenant: str, request: RecallRequest) -> RecallResponse: ...
 
     async def stats(self, tenant: str, persona_id: str, player_id: str) -> MemoryStats: ...
+
+
+class ConversationPeer(Protocol):
+    """The memory service's conversations. A side is conversation, persona and player."""
+
+    async def facts(self, tenant: str, conversation_id: str, persona_id: str, player_id: str) -> ConversationFacts: ...
+
+    async def exchanges(
+        self, tenant: str, conversation_id: str, persona_id: str, player_id: str, limit: int, before_id: str | None
+    ) -> ExchangePage:
+        """Raises NotFound for a `before_id` that is not in the conversation."""
+        ...
+
+    async def summary_task(
+        self, tenant: str, conversation_id: str, persona_id: str, player_id: str, *, keep: int, after: int, batch: int
+    ) -> SummaryTask: ...
+
+    async def write_summary(self, tenant: str, conversation_id: str, draft: SummaryDraft) -> int:
+        """The new version. Raises Conflict when another summary was written meanwhile."""
+        ...
+
+    async def forget_player(self, tenant: str, player_id: str) -> Forgotten: ...

@@ -28,11 +28,27 @@ from pmcp_common.contracts.memories import (
     Turn,
 )
 from pmcp_common.contracts.personas import (
+    ConversationEnd,
     Interaction,
     InteractionState,
+    Persona,
+    PersonaChange,
+    PersonaDeleted,
+    PersonaDraft,
     PersonaList,
     PersonaTurnContext,
     PersonaView,
+)
+from pmcp_common.contracts.relationships import (
+    Compatibility,
+    Emotion,
+    EmotionChange,
+    Meeting,
+    RelationshipBetween,
+    RelationshipList,
+    RelationshipSetting,
+    RelationshipStats,
+    RelationshipWithPlayer,
 )
 from pmcp_common.logs import request_id
 
@@ -132,6 +148,58 @@ class HttpPersonaPeer(Peer):
     async def record_interaction(self, tenant: str, persona_id: str, interaction: Interaction) -> InteractionState:
         path = f"/v1/{_part(tenant)}/personas/{_part(persona_id)}/interactions"
         return await self._ask(InteractionState, "POST", path, body=interaction)
+
+    async def create(self, tenant: str, draft: PersonaDraft) -> Persona:
+        return await self._ask(Persona, "POST", f"/v1/{_part(tenant)}/personas", body=draft)
+
+    async def update(self, tenant: str, reference: str, change: PersonaChange) -> Persona:
+        return await self._ask(Persona, "PATCH", _persona(tenant, reference), body=change)
+
+    async def delete(self, tenant: str, reference: str) -> PersonaDeleted:
+        return await self._ask(PersonaDeleted, "DELETE", _persona(tenant, reference))
+
+    async def end_conversation(self, tenant: str, reference: str, end: ConversationEnd) -> InteractionState:
+        return await self._ask(InteractionState, "POST", f"{_persona(tenant, reference)}/cooldown", body=end)
+
+    async def relationship(self, tenant: str, one: str, other: str) -> RelationshipBetween:
+        return await self._ask(RelationshipBetween, "GET", _pair(tenant, one, other))
+
+    async def meet(self, tenant: str, one: str, other: str, meeting: Meeting) -> RelationshipBetween:
+        return await self._ask(RelationshipBetween, "POST", f"{_pair(tenant, one, other)}/meetings", body=meeting)
+
+    async def set_relationship(
+        self, tenant: str, one: str, other: str, setting: RelationshipSetting
+    ) -> RelationshipBetween:
+        return await self._ask(RelationshipBetween, "PATCH", _pair(tenant, one, other), body=setting)
+
+    async def compatibility(self, tenant: str, one: str, other: str) -> Compatibility:
+        return await self._ask(Compatibility, "GET", f"{_pair(tenant, one, other)}/compatibility")
+
+    async def relationships(self, tenant: str, reference: str, player_id: str) -> RelationshipList:
+        path = f"{_persona(tenant, reference)}/relationships"
+        return await self._ask(RelationshipList, "GET", path, query={"player_id": player_id})
+
+    async def relationship_with_player(self, tenant: str, reference: str, player_id: str) -> RelationshipWithPlayer:
+        path = f"{_persona(tenant, reference)}/relationship-with-player"
+        return await self._ask(RelationshipWithPlayer, "GET", path, query={"player_id": player_id})
+
+    async def relationship_stats(self, tenant: str) -> RelationshipStats:
+        return await self._ask(RelationshipStats, "GET", f"/v1/{_part(tenant)}/relationships/stats")
+
+    async def emotions(self, tenant: str, reference: str, player_id: str) -> Emotion:
+        path = f"{_persona(tenant, reference)}/emotions"
+        return await self._ask(Emotion, "GET", path, query={"player_id": player_id})
+
+    async def set_emotions(self, tenant: str, reference: str, change: EmotionChange) -> Emotion:
+        return await self._ask(Emotion, "PATCH", f"{_persona(tenant, reference)}/emotions", body=change)
+
+
+def _persona(tenant: str, reference: str) -> str:
+    return f"/v1/{_part(tenant)}/personas/{_part(reference)}"
+
+
+def _pair(tenant: str, one: str, other: str) -> str:
+    return f"/v1/{_part(tenant)}/relationships/{_part(one)}/{_part(other)}"
 
 
 class HttpMemoryPeer(Peer):

@@ -120,6 +120,7 @@ class ArqJobQueue:
                 limits.idempotency_seconds,
                 self._deadline_ms(submission),
                 submission.session_gen,
+                submission.on_interrupt,
             ],
         )
         return _accepted(submission, [part.decode() for part in answer])

@@ -84,7 +84,7 @@ class WakingWorker(Worker):
         await asyncio.gather(self._forever(self._listen_once), self._forever(self._poll_once))
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Start no more jobs and wait for the running ones; those left are cancelled and lose their lease."""
+        """Start no more jobs and wait for the running ones; those left are cancelled."""
         self.allow_pick_jobs = False
         if self.main_task is not None:
             self.main_task.cancel()

@@ -19,7 +19,8 @@ from pmcp_common.peers_http import HttpMemoryPeer, HttpPersonaPeer, open_session
 from pmcp_common.queue_arq import ArqJobQueue
 from pmcp_common.redis_link import BytesRedis, connect
 from pmcp_gateway.connection import SocketEndpoint
-from pmcp_gateway.methods.call import Services
+from pmcp_gateway.durability_redis import RedisDurability
+from pmcp_gateway.methods.call import RequestLimits, Services
 from pmcp_gateway.methods.persona_names import PersonaNames
 from pmcp_gateway.relay import Relay
 from pmcp_gateway.reports_redis import RedisReports
@@ -42,7 +43,10 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
         async with open_session() as http, _closing(redis):
             personas = HttpPersonaPeer(http, settings.persona_url)
             memories = HttpMemoryPeer(http, settings.memory_url)
-            services = _services(redis, url, personas, memories, gateway_id or uuid.uuid4().hex)
+            durability = RedisDurability(redis)
+            await durability.probe()
+            name = gateway_id or uuid.uuid4().hex
+            services = _services(redis, url, personas, memories, name, durability, settings.request_limits())
             endpoint = SocketEndpoint(services, settings.tenant, settings.socket_limits())
 
             async def check_redis() -> None:
@@ -50,7 +54,8 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
 
             readiness.update(redis=check_redis, persona=personas.ready, memory=memories.ready)
             app.router.routes.append(WebSocketRoute("/mcp", endpoint))
-            async with _running(services.relay.run(), _sweeping(endpoint)):
+            works = services.relay.run(), _sweeping(endpoint), endpoint.follow_replacements(), durability.run()
+            async with _running(*works):
                 yield
 
     app = create_app("Persona MCP gateway", lifespan=lifespan, readiness=readiness)
@@ -63,23 +68,32 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
 
 
 def _services(
-    redis: BytesRedis, url: str, personas: HttpPersonaPeer, memories: HttpMemoryPeer, gateway_id: str
+    redis: BytesRedis,
+    url: str,
+    personas: HttpPersonaPeer,
+    memories: HttpMemoryPeer,
+    gateway_id: str,
+    durability: RedisDurability,
+    limits: RequestLimits,
 ) -> Services:
     clock = SystemClock()
     bus = RedisStreamBus(redis, url)
+    queue = ArqJobQueue(redis, bus)
     return Services(
         gateway_id=gateway_id,
-        queue=ArqJobQueue(redis, bus),
+        queue=queue,
         bus=bus,
-        relay=Relay(bus, gateway_id, clock),
+        relay=Relay(bus, gateway_id, clock, expire=queue.expire),
         personas=personas,
         memories=memories,
-        sessions=RedisSessions(redis),
+        sessions=RedisSessions(redis, url),
         reports=RedisReports(redis),
         names=PersonaNames(personas, clock),
         clock=clock,
         stamps=Stamps(clock),
         new_id=lambda: str(uuid.uuid4()),
+        durability=lambda: durability.current,
+        limits=limits,
     )
 
 

@@ -22,17 +22,20 @@ from pmcp_common.contracts.errors import Unavailable
 from pmcp_common.logs import request_id
 from pmcp_gateway import metrics, protocol
 from pmcp_gateway.dispatch import Dispatcher
-from pmcp_gateway.methods.call import Call, Connection, Services
+from pmcp_gateway.interruptions import Interruptions
+from pmcp_gateway.methods.call import Call, Connection, Live, Services
 from pmcp_gateway.origin import is_allowed, origins_of
 from pmcp_gateway.outbox import Outbox, OutboxLimits
 from pmcp_gateway.protocol import ErrorReply, JsonId, Notification, Request
 from pmcp_gateway.session import refusal
-from pmcp_gateway.stores import Session
+from pmcp_gateway.stores import Replacement, Session
 
 log = logging.getLogger(__name__)
 
 CUT = "pmcp.cut"
 """Scope key of a `Callable[[int, str], None]`: close now, with this code and reason."""
+DRAINING = "pmcp.draining"
+"""Type of a message of the server's, beside ASGI's own: this process ends soon; with `reconnect_ms`."""
 PRINCIPAL = "local"
 """Every loopback client, until authentication exists."""
 
@@ -43,6 +46,10 @@ class SocketLimits:
     max_in_flight: int = 16
     max_malformed: int = 100
     """Malformed frames in a row; then the socket is closed with 4002."""
+    max_refused: int = 1000
+    """Requests in a row over the limit in flight; then the socket is closed with 4008."""
+    interrupt_seconds: float = 20.0
+    """How long after the loss of a socket its replies wait for another one (`on_interrupt`)."""
     outbox: OutboxLimits = field(default_factory=OutboxLimits)
 
 
@@ -55,6 +62,7 @@ class SocketEndpoint:
         self._tenant = tenant
         self._limits = limits
         self._sockets: set[Socket] = set()
+        self._interruptions = Interruptions(services.queue, limits.interrupt_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
@@ -75,6 +83,8 @@ class SocketEndpoint:
         finally:
             self._sockets.discard(socket)
             metrics.CONNECTIONS.dec()
+            session = socket.session
+            self._interruptions.note(session.tenant, session.principal, socket.interrupted)
 
     def _new_session(self) -> Session:
         return Session(
@@ -83,6 +93,15 @@ class SocketEndpoint:
             principal=PRINCIPAL,
             connected_at=self._services.stamps.now(),
         )
+
+    async def follow_replacements(self) -> None:
+        """Until cancelled: close sockets whose session another socket has resumed, here or on another gateway."""
+        try:
+            async for replacement in self._services.sessions.replacements(self._services.gateway_id):
+                for socket in list(self._sockets):
+                    socket.yield_to(replacement)
+        finally:
+            self._interruptions.close()
 
     def sweep(self) -> None:
         """Called every second: cuts off clients that take too long over one frame."""
@@ -108,10 +127,25 @@ class Socket:
         self.outbox = Outbox(
             self._send_text, lambda: self._close(closing.TOO_SLOW), services.clock, limits.outbox, services.stamps
         )
-        self._connection = Connection(session, self.outbox)
+        self._connection = Connection(session, self.outbox, id=uuid.uuid4().hex, leave=self._leave)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: dict[JsonId | object, asyncio.Task[None]] = {}
-        self._malformed = 0
+        self._malformed = self._refused = 0
+        self.interrupted: list[Live] = []
+        """Replies that had not ended when the socket did."""
+
+    @property
+    def session(self) -> Session:
+        return self._connection.session
+
+    def yield_to(self, replacement: Replacement) -> None:
+        connection, session = self._connection, self._connection.session
+        if (
+            session.session_id == replacement.session_id
+            and session.gen < replacement.gen
+            and connection.id != replacement.holder
+        ):
+            self._close(closing.REPLACED)
 
     async def serve(self, receive: Receive) -> None:
         """Until the socket closes; then nothing of it runs on, but the replies it asked for do, in their workers."""
@@ -120,11 +154,18 @@ class Socket:
             await self._store_session()
             while not self.outbox.closed:
                 message = await receive()
-                if message["type"] != "websocket.receive":
+                if message["type"] == DRAINING:
+                    self.outbox.put(
+                        protocol.notification("session.draining", {"reconnect_ms": message["reconnect_ms"]})
+                    )
+                elif message["type"] == "websocket.receive":
+                    self._take(message)
+                else:
                     return
-                self._take(message)
         finally:
             self.outbox.close()
+            self.interrupted = list(self._connection.live.values())
+            self._connection.stop_resumed()
             tasks = [writer, *self._tasks]
             for task in tasks:
                 task.cancel()
@@ -149,6 +190,9 @@ class Socket:
         metrics.CLOSED.labels(str(code.code)).inc()
         log.info("socket closed by us", extra={"code": code.code, "reason": code.reason})
         self._cut(code.code, code.reason)
+
+    def _leave(self, code: CloseCode) -> None:
+        self.outbox.finish(lambda: self._close(code))
 
     def _take(self, message: Message) -> None:
         metrics.FRAMES_IN.inc()
@@ -177,7 +221,11 @@ class Socket:
             metrics.REFUSED.labels(error.row.name).inc()
             if isinstance(parsed, Request):
                 self.outbox.put(protocol.failure(number, error, parsed.method))
+            self._refused += 1
+            if self._refused >= self._limits.max_refused:
+                self._close(closing.RATE)
             return
+        self._refused = 0
         call = Call(self._connection, number, parsed.method, uuid.uuid4().hex, isinstance(parsed, Request))
         task = asyncio.create_task(self._serve(call, parsed.params))
         key = object() if number is None else number

@@ -9,10 +9,30 @@ import logging
 import time
 from typing import Any
 
-from pmcp_common.contracts.errors import DomainError, InternalError, MethodNotFound
+from pmcp_common.contracts import closing
+from pmcp_common.contracts.closing import CloseCode
+from pmcp_common.contracts.errors import (
+    SESSION_EXPIRED,
+    SESSION_REFUSED,
+    SESSION_REPLACED,
+    DomainError,
+    ErrorCode,
+    InternalError,
+    MethodNotFound,
+)
 from pmcp_common.contracts.methods import METHODS
 from pmcp_gateway import protocol
-from pmcp_gateway.methods import chat, memory, persona, session, stream, system
+from pmcp_gateway.methods import (
+    chat,
+    emotional,
+    memory,
+    persona,
+    persona_authoring,
+    relationship,
+    session,
+    stream,
+    system,
+)
 from pmcp_gateway.methods.call import Call, Handler, Services, ensure_session, with_persona
 from pmcp_gateway.methods.reply_frames import early_failure
 from pmcp_gateway.metrics import REQUEST_SECONDS, REQUESTS
@@ -25,15 +45,37 @@ HANDLERS: dict[str, Handler] = {
     "persona.list": persona.list_personas,
     "persona.switch": persona.switch,
     "persona.status": persona.status,
+    "persona.get": persona_authoring.get,
+    "persona.create": persona_authoring.create,
+    "persona.update": persona_authoring.update,
+    "persona.delete": persona_authoring.delete,
+    "persona.relationship": relationship.of_active,
     "persona.chat": chat.chat,
     "persona.chat_stream": chat.chat_stream,
     "stream.cancel": stream.cancel,
     "stream.read": stream.read,
     "memory.search": memory.search,
+    "relationship.get": relationship.get,
+    "relationship.list": relationship.list_all,
+    "relationship.compatibility": relationship.compatibility,
+    "relationship.stats": relationship.stats,
+    "relationship.update": relationship.update,
+    "emotional.get_state": emotional.get_state,
+    "emotional.update_state": emotional.update_state,
     "system.status": system.status,
     "system.models": system.models,
     "session.get_info": session.get_info,
+    "session.open": session.open_session,
+    "session.resume": session.resume,
+    "session.ping": session.ping,
 }
+
+CLOSED_BY: dict[ErrorCode, CloseCode] = {
+    SESSION_EXPIRED: closing.SESSION_EXPIRED,
+    SESSION_REFUSED: closing.UNAUTHENTICATED,
+    SESSION_REPLACED: closing.REPLACED,
+}
+"""Errors after which the socket is of no more use: it is closed once the error has been sent."""
 
 
 class Dispatcher:
@@ -52,6 +94,7 @@ class Dispatcher:
         except DomainError as error:
             outcome = error.row.name
             self._answer_failure(call, error)
+            self._leave_if_told(call, error)
         except Exception:  # boundary: one log line, one coded error
             log.exception("request failed", extra={"method": call.method})
             outcome = "internal_error"
@@ -71,6 +114,12 @@ class Dispatcher:
         if PERSONA_NEEDS[call.method] is PersonaNeed.ACTIVE and getattr(valid, "persona_id", None) is None:
             call = await with_persona(self._services, call)
         return await self._handlers[call.method](self._services, call, valid)
+
+    @staticmethod
+    def _leave_if_told(call: Call, error: DomainError) -> None:
+        code = closing.PROTOCOL_VERSION if isinstance(error, session.UnsupportedProtocol) else CLOSED_BY.get(error.row)
+        if code is not None:
+            call.connection.leave(code)
 
     def _answer_failure(self, call: Call, error: DomainError) -> None:
         if not call.answered:

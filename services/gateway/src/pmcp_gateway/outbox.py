@@ -68,6 +68,7 @@ class Outbox:
         self._waiting_since = 0.0
         self._sending_since: float | None = None
         self._flushes = self._written = 0
+        self._at_end: Callable[[], None] | None = None
         self.closed = False
 
     def put(self, frame: bytes) -> None:
@@ -105,6 +106,12 @@ class Outbox:
         if over or len(self._items) > self._limits.max_frames:
             self._give_up()
 
+    def finish(self, then: Callable[[], None]) -> None:
+        """Send what waits and then call `then`, which closes the socket."""
+        if self._at_end is None:
+            self._at_end = then
+            self._wake.set()
+
     def sweep(self) -> None:
         """Called every second or so: has one frame been in the sending for too long?"""
         since = self._sending_since
@@ -131,6 +138,8 @@ class Outbox:
             await self._wake.wait()
             self._wake.clear()
             await self._flush()
+            if self._at_end is not None and not self._items and not self.closed:
+                self._at_end()
 
     async def _flush(self) -> None:
         if not self._items:

@@ -14,6 +14,8 @@ from pmcp_common.contracts.methods import Params
 
 _VALUE_ERROR = "Value error, "
 _REQUIRED = "is required"
+_PREDICATES = ("is ", "must ")
+"""Reasons of ours that go on from the field's name, in the words existing clients know."""
 
 
 def validate(model: type[Params], params: dict[str, Any]) -> Params:
@@ -25,6 +27,8 @@ def validate(model: type[Params], params: dict[str, Any]) -> Params:
     reason = fault["msg"].removeprefix(_VALUE_ERROR)
     if _is_missing(fault["type"], fault.get("input")) or reason == _REQUIRED:
         raise InvalidParams(f"{field} {_REQUIRED}", field=field)
+    if reason.startswith(_PREDICATES):
+        raise InvalidParams(f"{field} {reason}", field=field)
     raise InvalidParams(f"{field}: {reason}", field=field)
 
 

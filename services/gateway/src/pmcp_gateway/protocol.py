@@ -94,6 +94,11 @@ def stream_failure(number: JsonId, result: dict[str, Any], error: dict[str, Any]
     return orjson.dumps({"jsonrpc": "2.0", "id": number, "result": result, "error": error})
 
 
+def notification(method: str, params: dict[str, Any]) -> bytes:
+    """From us to the client, which does not answer."""
+    return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params})
+
+
 def error_object(error: DomainError, method: str | None = None) -> dict[str, Any]:
     """`data.detail` is the form in which every error used to come; old clients look for its parts."""
     data: dict[str, Any] = {} if method is None else {"method": method}

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pmcp_common.bus import StreamBus
 from pmcp_common.clock import Clock
@@ -32,8 +32,12 @@ class RelayLimits:
     longest_look_seconds: float = 5.0
     concurrent_reads: int = 8
     tick_seconds: float = 0.25
-    deadline_seconds: float = 330.0
-    """The broker ends a reply after 300 s; a client whose broker is gone is told half a minute later."""
+    deadline_seconds: float = 300.0
+    """Of a reply that has none of its own."""
+    late_seconds: float = 2.0
+    """Past a deadline: workers and reaper have had their chance, the broker is asked to end the reply."""
+    give_up_seconds: float = 30.0
+    """Past a deadline: the broker is away too, the client is told by us."""
     resubscribe_seconds: float = 0.5
 
 
@@ -47,12 +51,16 @@ class Receiver(Protocol):
         ...
 
 
+Expire = Callable[[str, str, str], Awaitable[float]]
+"""`JobQueue.expire`: tenant, principal, stream id → 0 when it has ended, else seconds until then."""
+
+
 class Watch:
     """One client's position in one stream. Events that come before `start` are kept until then."""
 
     __slots__ = (
-        "_early", "_relay", "behind", "deadline", "ended", "epoch", "last_seq", "next_look", "patience", "principal",
-        "reading", "receiver", "started", "stream_id", "tenant",
+        "_early", "_relay", "asking", "behind", "deadline", "ended", "epoch", "last_seq", "late_at", "next_look",
+        "patience", "principal", "reading", "receiver", "seconds", "started", "stream_id", "tenant",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, tenant: str, principal: str, stream_id: str, receiver: Receiver) -> None:
@@ -61,14 +69,15 @@ class Watch:
         self.receiver = receiver
         self.epoch = ""
         self.last_seq = 0
-        self.started = self.ended = self.reading = self.behind = False
-        self.next_look = self.deadline = self.patience = 0.0
+        self.started = self.ended = self.reading = self.behind = self.asking = False
+        self.next_look = self.deadline = self.late_at = self.patience = self.seconds = 0.0
         self._early: list[StreamEvent] = []
 
-    def start(self, epoch: str, *, look_now: bool = False) -> None:
+    def start(self, epoch: str, *, look_now: bool = False, deadline_seconds: float | None = None) -> None:
         """The job is stored. `look_now`: events may have gone to another gateway."""
         self.epoch = epoch
         self.started = True
+        self.seconds = deadline_seconds or self._relay.limits.deadline_seconds
         now = self._relay.begin(self)
         early, self._early = self._early, []
         for event in early:
@@ -106,14 +115,22 @@ class Watch:
 
 
 class Relay:
-    def __init__(self, bus: StreamBus, gateway_id: str, clock: Clock, limits: RelayLimits | None = None) -> None:
+    def __init__(
+        self,
+        bus: StreamBus,
+        gateway_id: str,
+        clock: Clock,
+        limits: RelayLimits | None = None,
+        expire: Expire | None = None,
+    ) -> None:
         self._bus = bus
         self._gateway_id = gateway_id
         self._clock = clock
-        self._limits = limits or RelayLimits()
+        self.limits = limits or RelayLimits()
+        self._expire = expire
         self._watches: dict[str, tuple[Watch, ...]] = {}
         self._reads: set[asyncio.Task[None]] = set()
-        self._gate = asyncio.Semaphore(self._limits.concurrent_reads)
+        self._gate = asyncio.Semaphore(self.limits.concurrent_reads)
 
     def watch(self, tenant: str, principal: str, stream_id: str, receiver: Receiver) -> Watch:
         """Call before the job is submitted, so that no live event is missed; then `start` or `stop` it."""
@@ -140,7 +157,7 @@ class Relay:
             except (DomainError, *UNREADABLE) as error:
                 # A message that is no event of ours; the streams themselves are read after the next subscription.
                 log.warning("live channel broken", extra={"error": type(error).__name__})
-            await asyncio.sleep(self._limits.resubscribe_seconds)
+            await asyncio.sleep(self.limits.resubscribe_seconds)
 
     def _take(self, batch: Iterable[StreamEvent]) -> None:
         if not batch:
@@ -155,7 +172,7 @@ class Relay:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(self._limits.tick_seconds)
+            await asyncio.sleep(self.limits.tick_seconds)
             self.sweep()
 
     def sweep(self) -> None:
@@ -165,9 +182,12 @@ class Relay:
             if not watch.started:
                 continue
             if now >= watch.deadline:
-                watch.fail(DeadlineExceeded("Streaming request timed out after 300 seconds"))
-            elif now >= watch.next_look:
-                watch.patience = min(2 * watch.patience, self._limits.longest_look_seconds)
+                watch.fail(DeadlineExceeded(f"Streaming request timed out after {watch.seconds:g} seconds"))
+                continue
+            if now >= watch.late_at and not watch.asking and self._expire is not None:
+                self._run(self._end_late(watch, self._expire))
+            if now >= watch.next_look:
+                watch.patience = min(2 * watch.patience, self.limits.longest_look_seconds)
                 watch.next_look = now + watch.patience
                 self.look(watch)
 
@@ -176,12 +196,13 @@ class Relay:
 
     def begin(self, watch: Watch) -> float:
         now = self._clock.monotonic()
-        watch.deadline = now + self._limits.deadline_seconds
+        watch.late_at = now + watch.seconds + self.limits.late_seconds
+        watch.deadline = now + watch.seconds + self.limits.give_up_seconds
         self.heard(watch, now)
         return now
 
     def heard(self, watch: Watch, now: float) -> None:
-        watch.patience = self._limits.first_look_seconds
+        watch.patience = self.limits.first_look_seconds
         watch.next_look = now + watch.patience
 
     def forget(self, watch: Watch) -> None:
@@ -199,9 +220,27 @@ class Relay:
             return
         watch.reading = True
         CATCH_UPS.inc()
-        task = asyncio.create_task(self._catch_up(watch), name="relay-read")
+        self._run(self._catch_up(watch))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="relay-read")
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
+
+    async def _end_late(self, watch: Watch, expire: Expire) -> None:
+        """Nobody else has ended this reply in time: have the broker end it, so that all readers see one end."""
+        watch.asking = True
+        try:
+            async with self._gate:
+                seconds = await expire(watch.tenant, watch.principal, watch.stream_id)
+            watch.late_at = self._clock.monotonic() + max(1.0, seconds)
+            self.look(watch)
+        except Unavailable:
+            watch.late_at = self._clock.monotonic() + 1.0
+        except DomainError as error:
+            watch.fail(error)
+        finally:
+            watch.asking = False
 
     async def _catch_up(self, watch: Watch) -> None:
         try:

@@ -7,6 +7,7 @@ here. Everything else (framing, keep-alive, size limit) is uvicorn's and the web
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -15,14 +16,21 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from pmcp_common.contracts import closing
-from pmcp_gateway.connection import CUT
+from pmcp_gateway.connection import CUT, DRAINING
 from pmcp_gateway.protocol import MAX_FRAME_BYTES
 
 CUT_SECONDS = 10.0
 """After a close frame: how long the client may take to read it before the connection is dropped."""
 HEADER_SECONDS = 10.0
 MAX_HEADER_BYTES = 64 * 1024
-PING_SECONDS = 20.0
+PING_SECONDS = 12.0
+"""Between pings, and how long each may stay unanswered: a half-open socket is found within 24 s."""
+DEAD_SECONDS = 5.0
+"""After an unanswered ping: then the connection is dropped."""
+DRAIN_SECONDS = 1.5
+"""Over so long a stop spreads its closes, so that the clients of a full gateway do not come back as one."""
+DRAIN_SECONDS_EACH = 0.002
+_random = random.SystemRandom()
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
@@ -48,9 +56,22 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": closing.SILENT.code})
         # close() waits for the buffer to drain, which a dead peer never lets it.
         if self.close_timer is None:
-            self.close_timer = self.loop.call_later(CUT_SECONDS, self.transport.abort)
+            self.close_timer = self.loop.call_later(DEAD_SECONDS, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """The process is being stopped: say so, and close with 1012 soon after, each socket at a time of its own."""
+        if self.close_sent or not self.handshake_complete or self.conn.state is not State.OPEN:
+            super().shutdown()
+            return
+        spread = min(DRAIN_SECONDS, DRAIN_SECONDS_EACH * len(self.connections))
+        reconnect_ms = int(_random.uniform(0, spread) * 1000)
+        self.queue.put_nowait(cast(Any, {"type": DRAINING, "reconnect_ms": reconnect_ms}))
+        reason = closing.restart_reason(reconnect_ms)
+        # Not at once even when alone: the notice above is to go first.
+        self.loop.call_later(DRAIN_SECONDS_EACH + _random.uniform(0, spread), self.cut, closing.RESTART.code, reason)
 
     def send_receive_event_to_app(self) -> None:
         if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(b"".join(self.frames)):

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, cast
 
+import orjson
+
+from pmcp_common.bus_redis import channel_messages
 from pmcp_common.contracts import keys
-from pmcp_common.redis_link import BytesRedis, broker_errors
-from pmcp_gateway.stores import SESSION_SECONDS, Session
+from pmcp_common.contracts.errors import SessionExpired, SessionRefused
+from pmcp_common.redis_link import BytesRedis, Script, broker_errors
+from pmcp_gateway.stores import RETRY_SECONDS, SESSION_SECONDS, Replacement, Session
 
 MAX_CONCURRENT_COMMANDS = 64
 """A thousand sockets may arrive at once; the pool must not open a connection for each."""
 
 
 class RedisSessions:
-    def __init__(self, redis: BytesRedis) -> None:
+    def __init__(self, redis: BytesRedis, url: str) -> None:
         self._redis = redis
+        self._url = url
+        self._open, self._resume = (Script(redis, name) for name in ("open_session", "resume_session"))
         self._gate = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
 
     async def save(self, session: Session) -> None:
@@ -40,6 +48,70 @@ class RedisSessions:
                 pipe.expire(name, SESSION_SECONDS)
                 await pipe.execute()
 
+    async def open(self, session: Session, token_hash: str, gateway_id: str) -> Session:
+        gen = await self._open(
+            [keys.session(session.tenant, session.session_id)],
+            [
+                session.tenant,
+                session.principal,
+                session.connected_at,
+                token_hash,
+                keys.session_notices(gateway_id),
+                SESSION_SECONDS,
+            ],
+        )
+        return replace(session, gen=int(gen))
+
+    async def resume(self, session: Session, shown: str, next_token: str, gateway_id: str, holder: str) -> Session:
+        status, *rest = await self._resume(
+            [keys.session(session.tenant, session.session_id)],
+            [
+                session.tenant,
+                session.principal,
+                session.session_id,
+                shown,
+                next_token,
+                keys.session_notices(gateway_id),
+                holder,
+                int(RETRY_SECONDS * 1000),
+                SESSION_SECONDS,
+            ],
+        )
+        if status == b"EXPIRED":
+            raise SessionExpired
+        if status == b"REFUSED":
+            raise SessionRefused
+        gen, connected_at, persona_id, persona_name = rest
+        return replace(
+            session,
+            gen=int(gen),
+            connected_at=connected_at.decode(),
+            persona_id=persona_id.decode() or None,
+            persona_name=persona_name.decode() or None,
+        )
+
+    async def confirm(self, session: Session) -> int | None:
+        name = keys.session(session.tenant, session.session_id)
+        with broker_errors():
+            async with self._gate, self._redis.pipeline(transaction=True) as pipe:
+                pipe.hget(name, "gen")
+                pipe.hdel(name, "token_before", "before_until_ms")
+                gen, _ = await pipe.execute()
+        return None if gen is None else int(gen)
+
+    async def generation(self, tenant: str, session_id: str) -> int | None:
+        with broker_errors():
+            async with self._gate:
+                gen = await cast(Awaitable[bytes | None], self._redis.hget(keys.session(tenant, session_id), "gen"))
+        return None if gen is None else int(gen)
+
+    async def replacements(self, gateway_id: str) -> AsyncIterator[Replacement]:
+        async with aclosing(channel_messages(self._url, keys.session_notices(gateway_id))) as messages:
+            async for data in messages:
+                if data is not None:
+                    fields = orjson.loads(data)
+                    yield Replacement(fields["session_id"], int(fields["gen"]), fields["holder"])
+
     async def get(self, tenant: str, session_id: str) -> Session | None:
         with broker_errors():
             async with self._gate:
@@ -55,4 +127,5 @@ class RedisSessions:
             persona_id=fields.get("persona_id"),
             persona_name=fields.get("persona_name"),
             message_count=int(fields.get("message_count", "0")),
+            gen=int(fields.get("gen", "0")),
         )

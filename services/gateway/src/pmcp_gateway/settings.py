@@ -9,7 +9,9 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from pmcp_common.configuration import Settings
 from pmcp_gateway.connection import SocketLimits
+from pmcp_gateway.methods.call import RequestLimits
 from pmcp_gateway.outbox import OutboxLimits
+from pmcp_gateway.server import PING_SECONDS
 
 
 class GatewaySettings(Settings):
@@ -47,6 +49,12 @@ class GatewaySettings(Settings):
     gateway_send_seconds: float = Field(
         default=10.0, gt=0, le=300, description="seconds one frame may wait for a slow client; then 4010"
     )
+    gateway_interrupt_seconds: float = Field(
+        default=20.0,
+        ge=0,
+        le=600,
+        description="seconds after the loss of a socket until `on_interrupt` decides about its replies",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level written to standard error; DEBUG may show what players wrote"
     )
@@ -56,5 +64,9 @@ class GatewaySettings(Settings):
             max_sockets=self.gateway_max_sockets,
             max_in_flight=self.gateway_max_in_flight,
             max_malformed=self.gateway_max_malformed,
+            interrupt_seconds=self.gateway_interrupt_seconds,
             outbox=OutboxLimits(max_bytes=self.gateway_outbox_bytes, send_seconds=self.gateway_send_seconds),
         )
+
+    def request_limits(self) -> RequestLimits:
+        return RequestLimits(max_in_flight=self.gateway_max_in_flight, heartbeat_seconds=PING_SECONDS)

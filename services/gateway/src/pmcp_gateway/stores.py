@@ -5,11 +5,14 @@ Adapters: `sessions_redis`, `reports_redis`. Every method raises `Unavailable` w
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
 SESSION_SECONDS = 86_400
 """A session unused for this long is forgotten (24 h, as existing clients know it)."""
+RETRY_SECONDS = 60.0
+"""How long a resume can be repeated with the same token: its answer, with the next token, may have been lost."""
 REPORT_SECONDS = 30.0
 """A worker that has not reported for this long is taken for dead."""
 
@@ -24,6 +27,8 @@ class Session:
     persona_id: str | None = None
     persona_name: str | None = None
     message_count: int = 0
+    gen: int = 0
+    """Grows with each open and resume; 0: cannot be resumed. The newest socket speaks for the session."""
 
 
 class SessionStore(Protocol):
@@ -36,6 +41,39 @@ class SessionStore(Protocol):
     async def set_persona(self, session: Session, persona_id: str, persona_name: str) -> None:
         """Also restores the session's identity, should Redis have lost it."""
         ...
+
+    async def open(self, session: Session, token_hash: str, gateway_id: str) -> Session:
+        """Make the session resumable with this token; every earlier token is void. The session with its `gen`."""
+        ...
+
+    async def resume(self, session: Session, shown: str, next_token: str, gateway_id: str, holder: str) -> Session:
+        """Take the session over: `shown` and `next_token` are hashes; tells the gateway of the older socket.
+
+        `session` names tenant, principal and session id. The token shown stays good for RETRY_SECONDS, or until
+        `confirm`. Raises SessionExpired (unknown or foreign too) and SessionRefused (wrong token).
+        """
+        ...
+
+    async def confirm(self, session: Session) -> int | None:
+        """The client has its new token: the one before is void. The stored `gen`; None: no resumable session."""
+        ...
+
+    async def generation(self, tenant: str, session_id: str) -> int | None:
+        """As stored now; None: no resumable session is."""
+        ...
+
+    def replacements(self, gateway_id: str) -> AsyncIterator[Replacement]:
+        """Hints for the sockets of this gateway; a lost one is made up for by `gen`, at the next message or ping."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Sockets of this session below `gen` are to be closed; `holder` is the connection that replaced them."""
+
+    session_id: str
+    gen: int
+    holder: str
 
 
 @dataclass(frozen=True, slots=True)

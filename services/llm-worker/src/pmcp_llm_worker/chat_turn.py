@@ -9,66 +9,50 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pmcp_common.bus import StreamBus
 from pmcp_common.clock import Clock
-from pmcp_common.contracts import keys
-from pmcp_common.contracts.errors import LLM_ERROR, DomainError, PersonaUnavailable, Unavailable
-from pmcp_common.contracts.jobs import Claim, End, JobState, text_of
-from pmcp_common.contracts.memories import MAX_CONTENT_BYTES, CommitTurns, ContextRequest, ContextResponse, Turn
-from pmcp_common.contracts.personas import Persona
-from pmcp_common.contracts.talks import Routing, as_player, partner_of
+from pmcp_common.contracts.errors import LLM_ERROR, DomainError, Unavailable
+from pmcp_common.contracts.jobs import Claim, End, JobState, StreamEvent, text_of
+from pmcp_common.contracts.memories import CommitTurns, Turn
+from pmcp_common.contracts.talks import Routing
 from pmcp_common.peers import MemoryPeer
 from pmcp_common.queue import JobQueue
+from pmcp_llm_worker import metrics
 from pmcp_llm_worker.emitter import Emitter, EmitterHub
 from pmcp_llm_worker.leases import StopSignal
-from pmcp_llm_worker.model import Generation, ModelError, Patience, TextSink, Usage
+from pmcp_llm_worker.model import Usage
 from pmcp_llm_worker.model_retry import RetryingModel
 from pmcp_llm_worker.persona_cache import PersonaCache
-from pmcp_llm_worker.prompt import MAX_TURNS, PromptParts, assemble
-from pmcp_llm_worker.reply_plan import CLOSING, ReplyPlan, bound, farewell, plan_reply
-from pmcp_llm_worker.surroundings import Sights, describe
+from pmcp_llm_worker.reply_plan import farewell
+from pmcp_llm_worker.rungs import Rung
+from pmcp_llm_worker.scene import Scene, SceneReader
+from pmcp_llm_worker.speech import LENGTH, ReplyLimits, Speech, say_canned
+from pmcp_llm_worker.surroundings import Sights
 from pmcp_llm_worker.turn_outcome import (
     INTERRUPTED,
+    LAST_FALLBACK_LINE,
     Outcome,
     Written,
-    circumstances_of,
     end_of,
     fallback_line,
-    score_reply,
-    storable,
     turns_to_commit,
 )
 from pmcp_llm_worker.turn_spool import TurnSpool
 
 log = logging.getLogger(__name__)
 
-MAX_MEMORIES = 5
+T = TypeVar("T")
+
+CONTEXT_SHARE = 0.3
+"""Of the time until a client's deadline: so long memory may take."""
+MIN_COMMIT_SECONDS = 0.05
 BROKER_TRIES = 20
 BROKER_PAUSE_SECONDS = 0.5
 """An end is tried for 10 s, one lease: after that the reaper and the next attempt have the job."""
-NO_CONTEXT = ContextResponse(turns=(), summary=None, memories=(), recall="unavailable")
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyLimits:
-    generation: Generation
-    patience: Patience
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """All that a reply is made of besides the persona and the message."""
-
-    context: ContextResponse
-    plan: ReplyPlan
-    surroundings: str
-
-
-class ReplyFull(Exception):
-    """The reply is as long as a stored turn may be; the model is stopped there."""
 
 
 @dataclass(slots=True)
@@ -99,19 +83,18 @@ class ChatTurn:
         self._hub = hub
         self._personas = personas
         self._memory = memory
-        self._model = model
+        self._speech = Speech(model, clock, limits)
         self._spool = spool
-        self._sights = sights
+        self._scenes = SceneReader(personas, memory, sights)
         self._clock = clock
-        self._limits = limits
         self._sleep = sleep
 
     async def run(self, claim: Claim, signal: StopSignal) -> Finished | None:
         """Answer a claimed message with exactly one terminal event; None when the claim was lost before that."""
         started = self._clock.monotonic()
-        outcome = Outcome(timings={"pickup_ms": claim.queued_ms})
-        if claim.attempt > 1:
-            emitter = await self._resume(claim, signal, outcome)
+        outcome = Outcome(timings={"pickup_ms": claim.queued_ms}, due=self._due(claim, started))
+        if claim.attempt > 1 or claim.submission.requeued:
+            emitter = await self._resume(claim, signal, outcome, started)
         else:
             emitter = self._hub.open(claim, signal)
             await self._reply(claim, signal, outcome, emitter, started)
@@ -120,32 +103,51 @@ class ChatTurn:
             return None
         return await self._finish(claim, signal, outcome, emitter, started)
 
-    async def _resume(self, claim: Claim, signal: StopSignal, outcome: Outcome) -> Emitter:
-        """After another worker's death. What it showed stands: whole when its row is stored, else a partial."""
+    def _due(self, claim: Claim, started: float) -> float | None:
         submission = claim.submission
-        shown = ""
-        if claim.last_seq:
-            page = await self._bus.read(
-                submission.tenant, submission.principal, submission.job_id, 0, limit=claim.last_seq
-            )
-            shown = text_of(page.events)
+        if submission.deadline_ms is None:
+            return None
+        waited_ms = claim.queued_ms
+        if submission.requeued:  # Redis counts anew; the client does not
+            waited_ms = max(waited_ms, self._clock.now().timestamp() * 1000 - submission.accepted_at_ms)
+        return started + (submission.deadline_ms - waited_ms) / 1000
+
+    async def _resume(self, claim: Claim, signal: StopSignal, outcome: Outcome, started: float) -> Emitter:
+        """After another worker's end. What it showed stands: whole when its row is stored, else it is continued."""
+        deltas = await self._shown(claim)
+        shown = text_of(deltas)
         emitter = self._hub.open(claim, signal, shown)
-        if not shown:
-            await self._reply(claim, signal, outcome, emitter, self._clock.monotonic())
-            return emitter
-        await self._load_persona(claim, outcome)
-        row = await self._stored_reply(claim)
+        row = await self._stored_reply(claim) if shown or claim.submission.requeued else None
         if row is not None:
+            await self._load_persona(claim, outcome)
             _restore(outcome, row)
-        elif outcome.persona is not None and shown == fallback_line(outcome.persona, submission.job_id):
-            outcome.fall_back()
-        elif shown == farewell(submission.job_id):
-            outcome.close()
-        elif signal.reason is not None:
-            _cancel(outcome)
+            if not shown:
+                emitter.write(row.content)
+        elif not shown:
+            await self._reply(claim, signal, outcome, emitter, started)
         else:
-            outcome.fail(LLM_ERROR, "The reply was interrupted and could not be continued", INTERRUPTED)
+            await self._load_persona(claim, outcome)
+            if not _said_without_model(claim, outcome, shown):
+                await self._continue(claim, signal, outcome, emitter, started, may_go_on(claim, deltas))
         return emitter
+
+    async def _shown(self, claim: Claim) -> tuple[StreamEvent, ...]:
+        if not claim.last_seq:
+            return ()
+        submission = claim.submission
+        page = await self._until_answered(
+            lambda: self._bus.read(submission.tenant, submission.principal, submission.job_id, 0, limit=claim.last_seq)
+        )
+        return page.events
+
+    async def _continue(
+        self, claim: Claim, signal: StopSignal, outcome: Outcome, emitter: Emitter, started: float, may_go_on: bool
+    ) -> None:
+        if signal.reason is None and not may_go_on:
+            outcome.fail(LLM_ERROR, "The reply was interrupted and could not be continued", INTERRUPTED)
+            return
+        metrics.CONTINUED.inc()
+        await self._reply(claim, signal, outcome, emitter, started)
 
     async def _stored_reply(self, claim: Claim) -> Turn | None:
         try:
@@ -168,127 +170,39 @@ class ChatTurn:
         self, claim: Claim, signal: StopSignal, outcome: Outcome, emitter: Emitter, started: float
     ) -> None:
         if signal.reason is not None:
-            _cancel(outcome)
+            outcome.cancel()
             return
-        try:
-            scene = await self._gather_context(claim, outcome)
-        except DomainError as error:
-            outcome.fail(error.row, error.message, error.row.name)
+        scene = await self._gather(claim, outcome, emitter)
+        if scene is None:
             return
         outcome.timings["context_ms"] = (self._clock.monotonic() - started) * 1000
         if scene.plan.routing is Routing.CLOSING:
             outcome.close()
             emitter.write(farewell(claim.submission.job_id))
         else:
-            await self._speak(claim, signal, outcome, emitter, scene)
+            await self._speech.speak(claim, signal, outcome, emitter, scene)
         self._note_timings(claim, outcome, emitter, started)
 
-    async def _gather_context(self, claim: Claim, outcome: Outcome) -> Scene:
-        """Raises PersonaNotFound, PersonaUnavailable, Unavailable. Memory may be away: then without it."""
-        submission = claim.submission
-        recalling = asyncio.create_task(self._recall(claim))
-        looking = asyncio.create_task(self._look_around(claim))
+    async def _gather(self, claim: Claim, outcome: Outcome, emitter: Emitter) -> Scene | None:
+        """None: the reply ends here, as `outcome` says."""
+        left = self._left(outcome)
+        patience = None if left is None else left * CONTEXT_SHARE
         try:
-            outcome.persona, outcome.state = await self._personas.for_turn(
-                submission.tenant, claim.persona_id, submission.player_id
-            )
-            if outcome.state is not None and not outcome.state.is_available:
-                raise PersonaUnavailable(outcome.persona.name, cooldown_remaining=outcome.state.cooldown_remaining)
-            partner = await self._partner(claim)
-            context, seen = await recalling, await looking
-        finally:
-            recalling.cancel()
-            looking.cancel()
-        outcome.memory = context.recall
-        outcome.score = score_reply(claim, outcome, partner)
-        circumstances = circumstances_of(claim)
-        plan = CLOSING if circumstances.closing else plan_reply(outcome.score.total if outcome.score else None)
-        outcome.routing = plan.routing
-        surroundings = " ".join(filter(None, (describe(circumstances, seen, outcome.persona.name), plan.guidance)))
-        return Scene(context, plan, surroundings)
-
-    async def _partner(self, claim: Claim) -> Persona | None:
-        """The persona that speaks; None: a player does."""
-        submission = claim.submission
-        partner_id = partner_of(submission.player_id)
-        if partner_id is None:
-            return None
-        persona, _ = await self._personas.for_turn(submission.tenant, partner_id, as_player(claim.persona_id))
-        return persona
-
-    async def _look_around(self, claim: Claim) -> Mapping[str, object]:
-        try:
-            return await self._sights.of_session(claim.submission.tenant, claim.submission.session_id)
+            async with asyncio.timeout(left):
+                return await self._scenes.gather(claim, outcome, patience_seconds=patience, going_on=emitter.started)
+        except TimeoutError:
+            outcome.persona = outcome.persona or self._personas.known(claim.submission.tenant, claim.persona_id)
+            if not emitter.started:
+                say_canned(claim, outcome, emitter)
+            else:
+                outcome.rung, outcome.finish_reason = Rung.SHORTENED, LENGTH
         except DomainError as error:
-            log.warning("replying without what is to be seen", extra={"code": error.code})
-            return {}
+            outcome.fail(error.row, error.message, INTERRUPTED if emitter.started else error.row.name)
+        return None
 
-    async def _recall(self, claim: Claim) -> ContextResponse:
-        submission = claim.submission
-        request = ContextRequest(
-            persona_id=claim.persona_id,
-            player_id=submission.player_id,
-            conversation_id=keys.conversation_id(submission.tenant, claim.persona_id, submission.player_id),
-            query=storable(submission.message),
-            max_turns=MAX_TURNS,
-            max_memories=MAX_MEMORIES,
-        )
-        try:
-            return await self._memory.context(submission.tenant, request)
-        except DomainError as error:
-            log.warning("replying without memory", extra={"code": error.code})
-            return NO_CONTEXT
-
-    async def _speak(
-        self, claim: Claim, signal: StopSignal, outcome: Outcome, emitter: Emitter, scene: Scene
-    ) -> None:
-        try:
-            outcome.usage = await self._ask_model(claim, signal, outcome, emitter, scene)
-        except ModelError as error:
-            log.warning("model failed", extra={"reason": error.reason, "detail": error.message})
-            if emitter.started:
-                outcome.fail(LLM_ERROR, error.message, INTERRUPTED)
-            elif outcome.persona is not None:
-                outcome.fall_back()
-                emitter.write(fallback_line(outcome.persona, claim.submission.job_id))
-            return
-        if outcome.usage is None:
-            _cancel(outcome)
-        else:
-            outcome.finish_reason = outcome.usage.finish_reason
-        outcome.provider = self._model.client.provider
-
-    async def _ask_model(
-        self, claim: Claim, signal: StopSignal, outcome: Outcome, emitter: Emitter, scene: Scene
-    ) -> Usage | None:
-        """None: stopped by the signal."""
-        assert outcome.persona is not None
-        context = scene.context
-        generation = bound(self._limits.generation, scene.plan, claim.submission.token_budget)
-        parts = PromptParts(
-            persona=outcome.persona,
-            state=outcome.state,
-            summary=context.summary,
-            turns=[turn for turn in context.turns if turn.message_id != claim.submission.user_message_id],
-            memories=context.memories,
-            message=claim.submission.message,
-            now=self._clock.now(),
-            surroundings=scene.surroundings,
-        )
-        assembled = assemble(parts, generation.num_ctx - generation.max_tokens)
-        asked_at = self._clock.monotonic()
-
-        def note_first() -> None:
-            outcome.timings["model_first_token_ms"] = (self._clock.monotonic() - asked_at) * 1000
-
-        sink = _bounded(emitter, note_first)
-        speaking = asyncio.create_task(self._model.generate(assembled.prompt, generation, self._limits.patience, sink))
-        try:
-            usage = await _until_stopped(speaking, signal)
-        except ReplyFull:
-            usage = Usage("length", self._model.client.model)
-        outcome.timings["model_ms"] = (self._clock.monotonic() - asked_at) * 1000
-        return usage
+    def _left(self, outcome: Outcome) -> float | None:
+        """Seconds until the client's deadline."""
+        return None if outcome.due is None else outcome.due - self._clock.monotonic()
 
     def _note_timings(self, claim: Claim, outcome: Outcome, emitter: Emitter, started: float) -> None:
         if emitter.first_at is not None:
@@ -299,19 +213,27 @@ class ChatTurn:
     ) -> Finished | None:
         written = Written(emitter.text, emitter.sha256, emitter.seq)
         self._note_timings(claim, outcome, emitter, started)
-        turns = turns_to_commit(claim, outcome, written.text, self._clock.now())
+        heard = await self._heard(claim, outcome, written.text)
+        turns = turns_to_commit(claim, outcome, heard, self._clock.now())
         persisted = kept = False
         if turns is not None:
             committing_at = self._clock.monotonic()
             if not await self._may_commit(claim, signal):
                 return None
-            persisted = await self._commit(claim, turns)
+            persisted = await self._commit(claim, turns, self._left(outcome))
             kept = persisted or await self._spool_turns(claim, turns)
             outcome.timings["commit_ms"] = (self._clock.monotonic() - committing_at) * 1000
         seconds = claim.queued_ms / 1000 + self._clock.monotonic() - started
         end = end_of(claim, outcome, written, seconds=seconds, persisted=persisted)
         remember = kept and outcome.worth_remembering
         return Finished(end, await self._write_end(claim, end, remember=remember))
+
+    async def _heard(self, claim: Claim, outcome: Outcome, text: str) -> str:
+        """What of the text reached the person: the rest was never said, as far as the conversation knows."""
+        if outcome.ended is not JobState.CANCELLED or not text:
+            return text
+        heard_chars = await self._until_answered(lambda: self._queue.heard_chars(claim))
+        return text if heard_chars is None else text[:heard_chars]
 
     async def _may_commit(self, claim: Claim, signal: StopSignal) -> bool:
         try:
@@ -322,19 +244,25 @@ class ChatTurn:
         return not signal.lost
 
     async def _write_end(self, claim: Claim, end: End, *, remember: bool) -> bool:
+        return await self._until_answered(lambda: self._queue.finish(claim, end, remember=remember))
+
+    async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the broker again while it is away."""
         for _ in range(BROKER_TRIES):
             try:
-                return await self._queue.finish(claim, end, remember=remember)
+                return await ask()
             except Unavailable as error:
-                log.warning("end not written, trying again", extra={"code": error.code})
+                log.warning("the broker is away, trying again", extra={"code": error.code})
                 await self._sleep(BROKER_PAUSE_SECONDS)
-        return await self._queue.finish(claim, end, remember=remember)
+        return await ask()
 
-    async def _commit(self, claim: Claim, turns: CommitTurns) -> bool:
+    async def _commit(self, claim: Claim, turns: CommitTurns, left_seconds: float | None) -> bool:
+        """Rows that take longer than the client has go to the spool; that they may be stored already does no harm."""
         try:
-            await self._memory.commit(claim.submission.tenant, turns)
-        except DomainError as error:
-            log.warning("turns not stored", extra={"code": error.code})
+            async with asyncio.timeout(None if left_seconds is None else max(MIN_COMMIT_SECONDS, left_seconds)):
+                await self._memory.commit(claim.submission.tenant, turns)
+        except (DomainError, TimeoutError) as error:
+            log.warning("turns not stored", extra={"error": type(error).__name__})
             return False
         return True
 
@@ -347,8 +275,21 @@ class ChatTurn:
         return True
 
 
-def _cancel(outcome: Outcome) -> None:
-    outcome.ended, outcome.finish_reason = JobState.CANCELLED, "cancelled"
+def may_go_on(claim: Claim, deltas: Sequence[StreamEvent]) -> bool:
+    """Once after a death; a worker that handed the reply back in order does not count."""
+    attempts = {delta.attempt for delta in deltas}
+    return len(attempts) - 1 <= claim.handed_back
+
+
+def _said_without_model(claim: Claim, outcome: Outcome, shown: str) -> bool:
+    """Whether all that was shown is a whole line of ours, to which nothing is missing but its end."""
+    if shown in (fallback_line(outcome.persona, claim.submission.job_id), LAST_FALLBACK_LINE):
+        outcome.fall_back()
+    elif shown == farewell(claim.submission.job_id):
+        outcome.close()
+    else:
+        return False
+    return True
 
 
 def _restore(outcome: Outcome, row: Turn) -> None:
@@ -362,37 +303,3 @@ def _restore(outcome: Outcome, row: Turn) -> None:
         outcome.usage = Usage(outcome.finish_reason, str(about["model"]))
     if outcome.ended is JobState.FAILED:
         outcome.error = (LLM_ERROR, "The reply was interrupted")
-
-
-def _bounded(emitter: Emitter, note_first: Callable[[], None]) -> TextSink:
-    """Writes pieces until the reply is as long as one stored turn may be."""
-    room = MAX_CONTENT_BYTES
-    first = True
-
-    def take(piece: str) -> None:
-        nonlocal room, first
-        if first:
-            first = False
-            note_first()
-        size = len(piece) if piece.isascii() else len(piece.encode())
-        if size > room:
-            emitter.write(piece.encode()[:room].decode(errors="ignore"))
-            raise ReplyFull
-        room -= size
-        emitter.write(piece)
-
-    return take
-
-
-async def _until_stopped(speaking: asyncio.Task[Usage], signal: StopSignal) -> Usage | None:
-    """The model's answer, or None once the signal stops it. Cancelling the task closes the model's connection."""
-    stopped = asyncio.create_task(signal.wait())
-    try:
-        await asyncio.wait((speaking, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if speaking.done():
-            return speaking.result()
-        return None
-    finally:
-        for task in (speaking, stopped):
-            task.cancel()
-        await asyncio.gather(speaking, stopped, return_exceptions=True)

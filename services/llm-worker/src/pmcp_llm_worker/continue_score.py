@@ -60,7 +60,6 @@ class ContinueScore:
         parts = self.time + self.topic + self.social - self.fatigue + self.history + self.resources
         return round(min(100.0, max(0.0, parts)), 1)
 
-
     def parts(self) -> dict[str, float]:
         return {name: round(value, 2) for name, value in asdict(self).items()}
 
@@ -75,10 +74,11 @@ def score_continuation(
     drift_count: int = 0,
 ) -> ContinueScore:
     """`subject`: the message, or the topic of a talk. `tokens_left`: of the budget."""
-    preferences = (topic_preference(persona.topic_preferences, subject), topic_preference(other.topic_preferences, subject))
+    mine = topic_preference(persona.topic_preferences, subject)
+    theirs = topic_preference(other.topic_preferences, subject)
     return ContinueScore(
         time=_time(persona, state),
-        topic=_topic(*preferences, drift_count),
+        topic=_topic(mine, theirs, drift_count),
         social=_social(persona, other),
         fatigue=float(min(FATIGUE_POINTS, state.interaction_fatigue // 2)),
         history=0.0 if other.compatibility is None else HISTORY_FACTOR * other.compatibility + HISTORY_OFFSET,

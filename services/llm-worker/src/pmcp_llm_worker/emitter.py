@@ -78,6 +78,12 @@ class Emitter:
         return "".join(self._shown)
 
     @property
+    def written(self) -> str:
+        """What is in the stream or on its way there."""
+        pending = self.pending.text if self.pending is not None else ""
+        return "".join((*self._shown, pending, *self._parts))
+
+    @property
     def sha256(self) -> str:
         return self._hash.hexdigest()
 

@@ -16,7 +16,7 @@ from typing import Any
 from arq import Retry
 
 from pmcp_common.bus import StreamBus
-from pmcp_common.contracts.errors import INTERNAL_ERROR, DomainError, NotFound
+from pmcp_common.contracts.errors import INTERNAL_ERROR, PERSONA_NOT_FOUND, DomainError, NotFound
 from pmcp_common.contracts.jobs import Claim, ClaimRefusal, JobState, end_without_model, text_of
 from pmcp_common.contracts.memories import RememberRequest
 from pmcp_common.contracts.personas import Interaction
@@ -26,9 +26,11 @@ from pmcp_common.queue import JobQueue
 from pmcp_llm_worker import metrics
 from pmcp_llm_worker.chat_turn import BROKER_PAUSE_SECONDS, BROKER_TRIES, ChatTurn, Finished
 from pmcp_llm_worker.leases import Leases, StopSignal
+from pmcp_llm_worker.sentiment import sentiment
 
 log = logging.getLogger(__name__)
 
+HAND_BACK_SECONDS = 1.0
 REMEMBER_TRIES = 8
 REMEMBER_FIRST_PAUSE_SECONDS = 2.0
 REMEMBER_MAX_PAUSE_SECONDS = 120.0
@@ -65,9 +67,24 @@ class ReplyJob:
             return
         request_id.set(claim.submission.request_id)
         metrics.count_claim(claim.queued_ms)
-        with self._leases.hold(claim) as signal, metrics.RUNNING.track_inprogress():
-            finished = await self._run(claim, signal)
+        try:
+            with self._leases.hold(claim) as signal, metrics.RUNNING.track_inprogress():
+                finished = await self._run(claim, signal)
+        except asyncio.CancelledError:
+            await self._hand_back(claim)
+            raise
         self._report(claim, finished)
+
+    async def _hand_back(self, claim: Claim) -> None:
+        """This worker leaves: another one goes on at once instead of waiting for the end of the lease."""
+        fields = {"job": claim.submission.job_id, "attempt": claim.attempt}
+        try:
+            async with asyncio.timeout(HAND_BACK_SECONDS):
+                released = await self._queue.release(claim)
+        except (DomainError, TimeoutError) as error:
+            log.warning("reply not handed back, its lease has to end", extra={**fields, "error": type(error).__name__})
+        else:
+            log.info("reply handed back", extra={**fields, "released": released})
 
     async def _run(self, claim: Claim, signal: StopSignal) -> Finished | None:
         try:
@@ -128,7 +145,8 @@ class ReplyJob:
 
 
 class RememberJob:
-    """Makes memories of a stored turn and tells the persona that it talked. Safe to run again."""
+    """Makes memories of a stored turn, and tells the persona that it talked and how it was spoken to. Safe to run
+    again."""
 
     def __init__(self, memory: MemoryPeer, personas: PersonaPeer) -> None:
         self._memory = memory
@@ -161,12 +179,17 @@ class RememberJob:
             raise NotFound("The turn is not stored yet")
         request_id.set(str(turn.metadata.get("request_id", "")) or None)
         await self._memory.remember(tenant, RememberRequest(message_ids=(user_message_id, message_id)))
-        await self._personas.record_interaction(
-            tenant,
-            turn.persona_id,
-            Interaction(
-                player_id=turn.player_id,
-                interaction_id=message_id,
-                duration_seconds=min(MAX_INTERACTION_SECONDS, max(0.0, processing_time)),
-            ),
+        said = await self._memory.turn(tenant, user_message_id)
+        interaction = Interaction(
+            player_id=turn.player_id,
+            interaction_id=message_id,
+            duration_seconds=min(MAX_INTERACTION_SECONDS, max(0.0, processing_time)),
+            sentiment=sentiment(said.content) if said is not None else None,
+            user_message_id=user_message_id,
         )
+        try:
+            await self._personas.record_interaction(tenant, turn.persona_id, interaction)
+        except DomainError as error:
+            if error.code != PERSONA_NOT_FOUND.code:
+                raise
+            log.info("the persona was deleted meanwhile: nobody to be moved", extra={"persona": turn.persona_id})

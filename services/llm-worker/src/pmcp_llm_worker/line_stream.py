@@ -17,12 +17,14 @@ import orjson
 
 from pmcp_llm_worker.deadline import Deadline
 from pmcp_llm_worker.model import (
+    Message,
     ModelAway,
     ModelBroken,
     ModelBusy,
     ModelError,
     ModelStalled,
     Patience,
+    Prompt,
 )
 
 MAX_LINE_BYTES = 1024 * 1024
@@ -187,6 +189,11 @@ def parse_line(text: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ModelBroken("garbage")
     return document
+
+
+def with_said(prompt: Prompt) -> tuple[Message, ...]:
+    """The messages, and last what the assistant has said so far."""
+    return (*prompt.messages, Message("assistant", prompt.said)) if prompt.said else prompt.messages
 
 
 def refusal_by_status(status: int) -> ModelError:

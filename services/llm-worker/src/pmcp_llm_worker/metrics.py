@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from pmcp_common.contracts.jobs import End
+from pmcp_llm_worker.breaker import BreakerState
+
+log = logging.getLogger(__name__)
 
 WAIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 TTFT_BUCKETS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30, 60)
@@ -24,6 +29,18 @@ VOLATILE = Counter("pmcp_replies_not_persisted_total", "Replies whose rows were 
 REMEMBER = Counter("pmcp_remember_total", "Off-path jobs that make memories of a turn.", ["outcome"])
 RUNNING = Gauge("pmcp_replies_running", "Replies this worker is writing.")
 MODEL_OK = Gauge("pmcp_model_ok", "1 when the configured model was there at the last look, else 0.")
+
+BREAKER = Gauge("pmcp_model_breaker_state", "Circuit breaker of the model: 0 closed, 1 half open, 2 open.")
+BREAKER_OPENED = Counter("pmcp_model_breaker_opened_total", "How often the model was given up for a while.")
+CONTINUED = Counter("pmcp_replies_continued_total", "Replies gone on with after a worker or model broke off.")
+LEVELS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+
+def note_breaker(state: BreakerState) -> None:
+    BREAKER.set(LEVELS[state])
+    if state is BreakerState.OPEN:
+        BREAKER_OPENED.inc()
+    log.warning("circuit breaker of the model", extra={"state": state.value})
 
 
 def count_claim(queued_ms: float) -> None:

@@ -25,6 +25,9 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Prompt:
     messages: tuple[Message, ...]
+    said: str = ""
+    """The beginning of the answer, shown already: the model is to go on right behind it. It may say some of it
+    again all the same."""
 
 
 @dataclass(frozen=True, slots=True)

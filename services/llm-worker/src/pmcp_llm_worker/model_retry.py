@@ -12,8 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from pmcp_common.clock import Clock
+from pmcp_llm_worker import metrics
+from pmcp_llm_worker.breaker import Breaker
 from pmcp_llm_worker.model import (
     Generation,
+    ModelAway,
     ModelBroken,
     ModelClient,
     ModelError,
@@ -38,9 +41,30 @@ class RetryingModel:
     clock: Clock
     random: random.Random = field(default_factory=random.Random)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    breaker: Breaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.breaker = Breaker(self.clock, metrics.note_breaker)
 
     async def generate(self, prompt: Prompt, generation: Generation, patience: Patience, sink: TextSink) -> Usage:
-        """As `ModelClient.generate`; an answer without a word counts as broken."""
+        """As `ModelClient.generate`; an answer without a word counts as broken, unless something was said before it.
+
+        Raises ModelAway without asking while the breaker is open.
+        """
+        if not self.breaker.allows():
+            raise ModelAway("The model failed too often just now and is not asked")
+        try:
+            usage = await self._try(prompt, generation, patience, sink)
+        except ModelError:
+            self.breaker.failed()
+            raise
+        except BaseException:  # the caller gave up, or wants no more: both say nothing about the model
+            self.breaker.abandoned()
+            raise
+        self.breaker.succeeded()
+        return usage
+
+    async def _try(self, prompt: Prompt, generation: Generation, patience: Patience, sink: TextSink) -> Usage:
         started = self.clock.monotonic()
         spoke = False
 
@@ -53,7 +77,7 @@ class RetryingModel:
         for retry in range(MAX_RETRIES + 1):
             try:
                 usage = await self.client.generate(prompt, generation, replace(patience, first_token=left), watch)
-                if spoke:
+                if spoke or prompt.said:
                     return usage
                 raise ModelBroken("empty")
             except ModelError as error:

@@ -18,6 +18,7 @@ from pmcp_llm_worker.line_stream import (
     parse_line,
     read_stream,
     refusal_by_status,
+    with_said,
 )
 from pmcp_llm_worker.model import (
     Generation,
@@ -59,7 +60,7 @@ class OllamaClient:
     def _request(self, prompt: Prompt, generation: Generation) -> dict[str, Any]:
         return {
             "model": self.model,
-            "messages": prompt.messages,
+            "messages": with_said(prompt),  # an assistant's message at the end is continued
             "stream": True,
             "think": False,
             "options": {

@@ -5,6 +5,7 @@ Reasoning fields are dropped: what a model thinks is not what its persona says.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -18,9 +19,11 @@ from pmcp_llm_worker.line_stream import (
     parse_line,
     read_stream,
     refusal_by_status,
+    with_said,
 )
 from pmcp_llm_worker.model import (
     Generation,
+    Message,
     ModelBroken,
     ModelError,
     ModelMissing,
@@ -34,6 +37,17 @@ from pmcp_llm_worker.model import (
 DATA = b"data:"
 DONE = b"[DONE]"
 NO_PENALTY = 1.0
+BAD_REQUEST = frozenset({400, 422})
+CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
+"""vLLM's words for it; llama.cpp does it anyway, and others ignore or refuse them."""
+GO_ON = Message(
+    "user",
+    "You were interrupted. Go on exactly where your last message stops: repeat nothing of it, and do not mention this.",
+)
+
+
+class _Unwilling(ModelBroken):
+    """The server does not take a conversation that ends with the assistant's words."""
 
 
 class OpenAICompatClient:
@@ -52,23 +66,33 @@ class OpenAICompatClient:
             self._headers["Authorization"] = f"Bearer {api_key}"
 
     async def generate(self, prompt: Prompt, generation: Generation, patience: Patience, sink: TextSink) -> Usage:
+        """A server that does not continue an open message refuses it at once, and is told in words to go on."""
+        request = self._request(prompt, generation)
+        if not prompt.said:
+            return await self._read(request, patience, sink, self._refusal)
+        try:
+            return await self._read(request | CONTINUE, patience, sink, self._refusal_of_said)
+        except _Unwilling:
+            told = {"messages": (*request["messages"], GO_ON)}
+            return await self._read(request | told, patience, sink, self._refusal)
+
+    async def _read(
+        self,
+        request: dict[str, Any],
+        patience: Patience,
+        sink: TextSink,
+        refused: Callable[[int, bytes], ModelError],
+    ) -> Usage:
         reading = _Reading(sink, self.model)
-        await read_stream(
-            self._session,
-            f"{self._url}/v1/chat/completions",
-            self._request(prompt, generation),
-            self._headers,
-            patience,
-            reading,
-            self._refusal,
-        )
+        url = f"{self._url}/v1/chat/completions"
+        await read_stream(self._session, url, request, self._headers, patience, reading, refused)
         return reading.usage()
 
     def _request(self, prompt: Prompt, generation: Generation) -> dict[str, Any]:
         """The window is the server's own setting in this dialect; `max_tokens` is the name all of them know."""
         return {
             "model": self.model,
-            "messages": prompt.messages,
+            "messages": with_said(prompt),
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_tokens": generation.max_tokens,
@@ -82,6 +106,9 @@ class OpenAICompatClient:
         if status == 404 and not _is_unknown_path(body):
             return self._missing(())
         return refusal_by_status(status)
+
+    def _refusal_of_said(self, status: int, body: bytes) -> ModelError:
+        return _Unwilling("not continued") if status in BAD_REQUEST else self._refusal(status, body)
 
     def _missing(self, names: tuple[str, ...]) -> ModelMissing:
         known = f"it has {', '.join(names)}" if names else "start it with this model"

@@ -37,6 +37,10 @@ class PersonaCache:
         self._keep((tenant, persona_id), persona)
         return persona, context.interaction_state
 
+    def known(self, tenant: str, persona_id: str) -> Persona | None:
+        """As last seen; None when it was never read here, or too long ago."""
+        return self._known.get((tenant, persona_id))
+
     def _keep(self, key: tuple[str, str], persona: Persona) -> None:
         self._known[key] = persona
         self._known.move_to_end(key)

@@ -18,6 +18,7 @@ from datetime import datetime
 from pmcp_common.contracts.memories import RecalledMemory, Role, Turn
 from pmcp_common.contracts.personas import InteractionState, Persona
 from pmcp_llm_worker.model import Message, Prompt
+from pmcp_llm_worker.persona_text import persona_text
 
 MAX_TURNS = 20
 CUT_MARK = " […]"
@@ -61,17 +62,6 @@ def estimate_tokens(text: str) -> int:
     data = text.encode()
     other = len(data.translate(None, _LETTERS))
     return other + -(-(len(data) - other) // LETTERS_PER_TOKEN)
-
-
-def persona_text(persona: Persona) -> str:
-    """The same bytes for the same version of a persona."""
-    parts = [
-        f"You are {persona.name}.",
-        persona.description,
-        persona.background,
-        persona.speaking_style,
-    ]
-    return " ".join(part.strip() for part in parts if part.strip())
 
 
 def assemble(parts: PromptParts, budget_tokens: int) -> Assembled:

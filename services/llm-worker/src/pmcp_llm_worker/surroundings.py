@@ -53,6 +53,8 @@ def _listed(value: object, depth: int = 0) -> str:
 
 def _plain(value: object) -> str:
     """One line, without what could be taken for the end of the note."""
-    text = {True: "yes", False: "no", None: "nothing"}[value] if value is None or isinstance(value, bool) else str(value)
+    text = (
+        {True: "yes", False: "no", None: "nothing"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
     text = " ".join(text.split())
     return text if len(text) <= MAX_VALUE_CHARS else text[: MAX_VALUE_CHARS - 1] + CUT

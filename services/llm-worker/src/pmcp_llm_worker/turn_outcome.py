@@ -16,6 +16,7 @@ from pmcp_common.contracts.personas import InteractionState, Persona
 from pmcp_common.contracts.talks import Circumstances, Routing, partner_of
 from pmcp_llm_worker.continue_score import PLAYER, ContinueScore, OtherSide, score_continuation
 from pmcp_llm_worker.model import Usage
+from pmcp_llm_worker.rungs import Rung
 
 TOKENS_PER_WORD = 1.3
 FALLBACK = "fallback"
@@ -43,6 +44,11 @@ class Outcome:
     usage: Usage | None = None
     provider: str = ""
     error: tuple[ErrorCode, str] | None = None
+    due: float | None = None
+    """Monotonic time at which the client's patience ends; None: it set no deadline."""
+    rung: Rung = Rung.FULL
+    said_tokens: int = 0
+    """Of the text that the reply was continued from, estimated."""
     timings: dict[str, float] = field(default_factory=dict)
 
     def fail(self, row: ErrorCode, message: str, finish_reason: str) -> None:
@@ -50,6 +56,10 @@ class Outcome:
 
     def fall_back(self) -> None:
         self.ended, self.finish_reason, self.response_type = JobState.DONE, FALLBACK, FALLBACK
+        self.rung = Rung.CANNED
+
+    def cancel(self) -> None:
+        self.ended, self.finish_reason = JobState.CANCELLED, "cancelled"
 
     def close(self) -> None:
         """The persona takes its leave, in its own words but without a model."""
@@ -81,9 +91,9 @@ class Written:
     """Of the last delta."""
 
 
-def fallback_line(persona: Persona, stream_id: str) -> str:
+def fallback_line(persona: Persona | None, stream_id: str) -> str:
     """One of the persona's own lines; the same one for the same stream, so that a second attempt says the same."""
-    lines = [line for line in persona.fallback_lines if line.strip()]
+    lines = [line for line in persona.fallback_lines if line.strip()] if persona is not None else []
     if not lines:
         return LAST_FALLBACK_LINE
     return lines[int.from_bytes(hashlib.sha256(stream_id.encode()).digest()[:8]) % len(lines)]
@@ -110,7 +120,7 @@ def turns_to_commit(claim: Claim, outcome: Outcome, text: str, now: datetime) ->
             "model": outcome.usage.model if outcome.usage else "",
             "provider": outcome.provider,
             "response_type": outcome.response_type,
-            "tokens": _tokens(outcome.usage, text),
+            "tokens": _tokens(outcome, text),
             "continue_score": outcome.score.total if outcome.score else None,
         }
         turns = (asked, _turn(claim, submission.message_id, Role.ASSISTANT, text, max(now, asked.created_at), about))
@@ -153,9 +163,10 @@ def end_of(claim: Claim, outcome: Outcome, written: Written, *, seconds: float, 
         persona_id=claim.persona_id,
         persona_name=outcome.persona.name if outcome.persona else submission.persona_name or "",
         chunk_count=written.seq,
-        tokens_used=_tokens(usage, written.text),
+        tokens_used=_tokens(outcome, written.text),
         processing_time=round(seconds, 3),
         response_type=outcome.response_type,
+        rung=outcome.rung.value,
         degraded=outcome.response_type == FALLBACK or outcome.memory != "ok",
         persisted=persisted,
         memory=outcome.memory,
@@ -171,9 +182,15 @@ def end_of(claim: Claim, outcome: Outcome, written: Written, *, seconds: float, 
     )
 
 
-def _tokens(usage: Usage | None, text: str) -> int:
+def _tokens(outcome: Outcome, text: str) -> int:
+    usage = outcome.usage
     if usage is not None and usage.output_tokens is not None:
-        return usage.output_tokens
+        return outcome.said_tokens + usage.output_tokens
+    return count_tokens(text)
+
+
+def count_tokens(text: str) -> int:
+    """Estimated, for a text whose tokens nobody counted."""
     return int(len(text.split()) * TOKENS_PER_WORD)
 
 
@@ -194,9 +211,7 @@ def score_reply(claim: Claim, outcome: Outcome, partner: Persona | None) -> Cont
     elif partner_of(submission.player_id) is None:
         other = OtherSide(compatibility=outcome.compatibility)
     subject = circumstances_of(claim).topic or submission.message
-    return score_continuation(
-        outcome.persona, outcome.state, subject, tokens_left=submission.token_budget, other=other
-    )
+    return score_continuation(outcome.persona, outcome.state, subject, tokens_left=submission.token_budget, other=other)
 
 
 def _persona_state(state: InteractionState | None) -> dict[str, Any]:

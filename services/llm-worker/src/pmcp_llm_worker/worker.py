@@ -33,7 +33,7 @@ from pmcp_common.queue_arq import ArqJobQueue
 from pmcp_common.redis_link import BytesRedis, broker_errors, connect
 from pmcp_common.worker_arq import WakingWorker
 from pmcp_llm_worker import line_stream, turn_spool
-from pmcp_llm_worker.chat_turn import ChatTurn, ReplyLimits
+from pmcp_llm_worker.chat_turn import ChatTurn
 from pmcp_llm_worker.emitter import EmitterHub
 from pmcp_llm_worker.jobs import REMEMBER_TRIES, RememberJob, ReplyJob
 from pmcp_llm_worker.leases import Leases
@@ -46,6 +46,7 @@ from pmcp_llm_worker.openai_compat import OpenAICompatClient
 from pmcp_llm_worker.persona_cache import PersonaCache
 from pmcp_llm_worker.settings import WorkerSettings
 from pmcp_llm_worker.sights_redis import RedisSights
+from pmcp_llm_worker.speech import ReplyLimits
 from pmcp_llm_worker.turn_spool_redis import RedisTurnSpool
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ async def start(
 
 
 async def stop(process: Process, drain_seconds: float) -> None:
-    """Let running replies end; those that do not keep their lease until it ends, and another worker goes on."""
+    """Let running replies end; those that do not in time are handed back, and another worker goes on at once."""
     await asyncio.gather(process.replies.drain(drain_seconds), process.remembering.drain(drain_seconds))
     for task in process.tasks:
         task.cancel()

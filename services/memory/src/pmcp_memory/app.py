@@ -16,11 +16,16 @@ from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.postgres import connect_pool, migrate
 from pmcp_memory.access_counts import AccessCounts
 from pmcp_memory.api import memory_routes
+from pmcp_memory.api_life import life_routes
+from pmcp_memory.conversation_api import conversation_routes
+from pmcp_memory.conversation_store import ConversationStore
 from pmcp_memory.database import Database
 from pmcp_memory.embedding import Embedder, Urgency
 from pmcp_memory.embedding_cache import CachedEmbedder
 from pmcp_memory.embedding_minilm import open_minilm
 from pmcp_memory.embedding_ollama import OllamaEmbedder
+from pmcp_memory.keeping import Keeping
+from pmcp_memory.life_store import LifeStore
 from pmcp_memory.recall_store import RecallStore
 from pmcp_memory.recollection import Recollection
 from pmcp_memory.settings import MemorySettings
@@ -80,7 +85,10 @@ def build_app(
             readiness["postgres"] = store.check
             # The model itself: a cached answer would prove nothing.
             readiness["embedder"] = _embedder_check(model)
+            keeping = Keeping(store, LifeStore(database), cached, the_clock, new_id=lambda: str(uuid.uuid4()))
             app.include_router(memory_routes(recollection))
+            app.include_router(conversation_routes(ConversationStore(database), the_clock))
+            app.include_router(life_routes(keeping))
             yield
 
     return create_app("Memory service", lifespan=lifespan, readiness=readiness, max_body_bytes=MAX_BODY_BYTES)

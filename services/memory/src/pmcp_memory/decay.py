@@ -1,8 +1,8 @@
 """How importance fades with time. Pure; the clock is the caller's, which can be the world's.
 
-Formulae and bounds are those existing clients know: new = first * (1 - f), never below 0.1; f by mode below; 0.8 for all
-beyond 90 days. What matters much (over 0.8) or was recalled within 7 days does not fade. The result depends on the first
-importance and the age only, so decaying twice changes nothing, and a memory that is recalled is fresh again.
+Formulae and bounds are those existing clients know: new = first * (1 - f), never below 0.1; f by mode below; 0.8 for
+all beyond 90 days. What matters much (over 0.8) or was recalled within 7 days does not fade. The result depends on the
+first importance and the age only: decaying twice changes nothing, and a memory that is recalled is fresh again.
 """
 
 from __future__ import annotations

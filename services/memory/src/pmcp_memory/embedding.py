@@ -7,6 +7,7 @@ goes before either.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Protocol
@@ -22,6 +23,16 @@ Vector = Sequence[float]
 
 class EmbeddingFailed(MemoryFailed):
     """No vector could be made; the same call may succeed later."""
+
+
+def require_sound(vectors: Sequence[Vector], dimension: int) -> None:
+    """Raises EmbeddingFailed for a vector of another dimension, or with a value that is no number: it would
+    be stored once and spoil every comparison after."""
+    for vector in vectors:
+        if len(vector) != dimension:
+            raise EmbeddingFailed("The embedding model gave another dimension", dimension=len(vector))
+        if not all(math.isfinite(value) for value in vector):
+            raise EmbeddingFailed("The embedding model gave a vector that is none")
 
 
 class Urgency(IntEnum):

@@ -10,7 +10,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from pmcp_memory.embedding import Embedder, Urgency, Vector
+from pmcp_memory.embedding import Embedder, Urgency, Vector, require_sound
 
 
 class CachedEmbedder:
@@ -34,6 +34,7 @@ class CachedEmbedder:
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         if missing:
             made = await self._inner.embed(list(missing.values()), urgency)
+            require_sound(made, self._inner.dimension)
             found.update(zip(missing, made, strict=True))
         for key in keys:
             self._keep(key, found[key])

@@ -38,8 +38,7 @@ Scope = Annotated[
 ]
 
 
-def persona_routes(store: PersonaStore, inner_life: InnerLife, clock: Clock, new_id: Callable[[], str]) -> APIRouter:
-    """`new_id` gives a fresh UUID as text."""
+def persona_routes(store: PersonaStore, inner_life: InnerLife, clock: Clock) -> APIRouter:
     router = APIRouter(prefix=PREFIX, tags=["personas"])
 
     def stands(player_id: str, scope: str | None) -> str:
@@ -53,24 +52,11 @@ def persona_routes(store: PersonaStore, inner_life: InnerLife, clock: Clock, new
         now = clock.now()
         return PersonaList(personas=tuple(_view(one, now) for one in found))
 
-    @router.post("", status_code=201)
-    async def create_persona(tenant: Segment, body: PersonaDraft) -> Persona:
-        return await store.create(tenant, new_id(), body, clock.now())
-
     @router.get("/{reference}")
     async def get_persona(
         tenant: Segment, reference: Segment, player_id: Identifier, scope: Scope = None
     ) -> PersonaView:
         return _view(await store.find(tenant, reference, stands(player_id, scope)), clock.now())
-
-    @router.patch("/{reference}")
-    async def update_persona(tenant: Segment, reference: Segment, body: PersonaChange) -> Persona:
-        return await store.change(tenant, reference, body)
-
-    @router.delete("/{reference}")
-    async def delete_persona(tenant: Segment, reference: Segment) -> PersonaDeleted:
-        """It answers nobody from now on, and its name is free; what it said and felt is kept."""
-        return await store.delete(tenant, reference, clock.now())
 
     @router.get("/{reference}/turn-context")
     async def get_turn_context(
@@ -87,6 +73,26 @@ def persona_routes(store: PersonaStore, inner_life: InnerLife, clock: Clock, new
             version=version,
             interaction_state=_state(found, clock.now()),
         )
+
+    return router
+
+
+def author_routes(store: PersonaStore, clock: Clock, new_id: Callable[[], str]) -> APIRouter:
+    """`new_id` gives a fresh UUID as text."""
+    router = APIRouter(prefix=PREFIX, tags=["personas"])
+
+    @router.post("", status_code=201)
+    async def create_persona(tenant: Segment, body: PersonaDraft) -> Persona:
+        return await store.create(tenant, new_id(), body, clock.now())
+
+    @router.patch("/{reference}")
+    async def update_persona(tenant: Segment, reference: Segment, body: PersonaChange) -> Persona:
+        return await store.change(tenant, reference, body)
+
+    @router.delete("/{reference}")
+    async def delete_persona(tenant: Segment, reference: Segment) -> PersonaDeleted:
+        """It answers nobody from now on, and its name is free; what it said and felt is kept."""
+        return await store.delete(tenant, reference, clock.now())
 
     return router
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from pmcp_common.clock import Clock, SystemClock
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.postgres import connect_pool, migrate
-from pmcp_persona.api import interaction_routes, persona_routes
+from pmcp_persona.api import author_routes, interaction_routes, persona_routes
 from pmcp_persona.api_inner_life import emotion_routes, relationship_routes
 from pmcp_persona.database import MIGRATIONS, Database
 from pmcp_persona.inner_life import InnerLife
@@ -53,7 +53,8 @@ def _routes(database: Database, settings: PersonaSettings, clock: Clock) -> tupl
     store = PersonaStore(database)
     inner_life = InnerLife(database, world=settings.persona_interaction_scope == "world")
     return (
-        persona_routes(store, inner_life, clock, lambda: str(uuid.uuid4())),
+        persona_routes(store, inner_life, clock),
+        author_routes(store, clock, lambda: str(uuid.uuid4())),
         interaction_routes(inner_life, clock),
         relationship_routes(inner_life, clock),
         emotion_routes(inner_life, clock),

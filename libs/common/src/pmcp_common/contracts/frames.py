@@ -71,6 +71,7 @@ def end_result(end: End, epoch: str, timestamp: str) -> dict[str, Any]:
         "sha256": end.sha256,
         "message_id": end.message_id,
         "response_type": end.response_type,
+        "rung": end.rung,
         "degraded": end.degraded,
         "persisted": end.persisted,
         "memory": end.memory,

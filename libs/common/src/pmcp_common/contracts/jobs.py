@@ -109,6 +109,10 @@ class Submission:
     """Of the message, as `talks.Circumstances` has them; empty: nothing known."""
     deadline_ms: int | None = None
     """From acceptance to the end the client waits for; None: the hard limit of the queue."""
+    on_interrupt: str = "continue"
+    """continue, stop or reset: what a gateway does when the client's socket is lost and not resumed in time."""
+    requeued: bool = False
+    """Queued again from the record, after Redis lost its data."""
     session_gen: int = 0
     """Of the socket that asks; 0: the session was never opened. An older one than the stored is refused."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
 from pmcp_common.contracts.personas import Identifier
+from pmcp_common.contracts.talks import PERSONA_PLAYER
 
 
 class Params(BaseModel):
@@ -19,9 +22,19 @@ class NoParams(Params):
     pass
 
 
+def _a_player(value: str) -> str:
+    if value.startswith(PERSONA_PLAYER):
+        raise ValueError(f"must not begin with {PERSONA_PLAYER}")
+    return value
+
+
+PlayerId = Annotated[Identifier, AfterValidator(_a_player)]
+"""Whoever a client says it speaks for, but no persona: those talk among themselves."""
+
+
 class OfPlayer(Params):
     """Whose history, memories and state are meant; the session itself when nobody is named."""
 
-    player_id: Identifier | None = Field(
+    player_id: PlayerId | None = Field(
         default=None, validation_alias=AliasChoices("player_id", "sender"), description="also accepted as `sender`"
     )

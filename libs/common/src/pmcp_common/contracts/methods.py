@@ -9,14 +9,65 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
+from pmcp_common.contracts.chat_models import MAX_DEADLINE_MS as MAX_DEADLINE_MS
+from pmcp_common.contracts.chat_models import MAX_MESSAGE_BYTES as MAX_MESSAGE_BYTES
+from pmcp_common.contracts.chat_models import MAX_TOKEN_BUDGET as MAX_TOKEN_BUDGET
+from pmcp_common.contracts.chat_models import ChatParams as ChatParams
+from pmcp_common.contracts.chat_models import ChatResult as ChatResult
+from pmcp_common.contracts.chat_models import Message as Message
+from pmcp_common.contracts.conversation_models import (
+    ConversationAdvanceParams,
+    ConversationAdvanceResult,
+    ConversationEndParams,
+    ConversationEndResult,
+    ConversationHistoryParams,
+    ConversationHistoryResult,
+    ConversationSendParams,
+    ConversationSendResult,
+    ConversationStartParams,
+    ConversationStartResult,
+    ConversationStatusParams,
+    ConversationStatusResult,
+    SessionClearParams,
+    SessionClearResult,
+    VisualUpdateParams,
+    VisualUpdateResult,
+)
 from pmcp_common.contracts.memories import Importance, MemoryType
 from pmcp_common.contracts.method_models import NoParams as NoParams
 from pmcp_common.contracts.method_models import OfPlayer as OfPlayer
 from pmcp_common.contracts.method_models import Params as Params
 from pmcp_common.contracts.method_models import Result as Result
+from pmcp_common.contracts.persona_models import (
+    EmotionalGetStateParams,
+    EmotionalGetStateResult,
+    EmotionalUpdateStateParams,
+    EmotionalUpdateStateResult,
+    PersonaCreateParams,
+    PersonaCreateResult,
+    PersonaDeleteParams,
+    PersonaDeleteResult,
+    PersonaGetParams,
+    PersonaGetResult,
+    PersonaUpdateParams,
+    PersonaUpdateResult,
+)
 from pmcp_common.contracts.personas import Identifier
+from pmcp_common.contracts.relationship_models import (
+    PersonaRelationshipParams,
+    PersonaRelationshipResult,
+    RelationshipCompatibilityParams,
+    RelationshipCompatibilityResult,
+    RelationshipGetParams,
+    RelationshipGetResult,
+    RelationshipListParams,
+    RelationshipListResult,
+    RelationshipStatsResult,
+    RelationshipUpdateParams,
+    RelationshipUpdateResult,
+)
 from pmcp_common.contracts.session_models import (
     SessionOpenParams,
     SessionOpenResult,
@@ -25,24 +76,6 @@ from pmcp_common.contracts.session_models import (
     SessionResumeParams,
     SessionResumeResult,
 )
-
-MAX_MESSAGE_BYTES = 32 * 1024
-MAX_TOKEN_BUDGET = 8192
-MAX_DEADLINE_MS = 300_000
-
-
-def _message(value: str) -> str:
-    if not value.strip():
-        raise ValueError("is required")
-    if "\x00" in value:
-        raise ValueError("must not contain NUL characters")
-    if len(value.encode()) > MAX_MESSAGE_BYTES:
-        raise ValueError(f"is over {MAX_MESSAGE_BYTES} bytes")
-    return value
-
-
-Message = Annotated[str, AfterValidator(_message)]
-"""What a player says: not blank, no NUL, at most 32 KiB of UTF-8."""
 
 
 class PersonaListItem(Result):
@@ -109,46 +142,6 @@ class PersonaStatusResult(Result):
     persona: PersonaStatusPersona
     interaction_state: PersonaStatusState
     memory_stats: dict[str, Any] = Field(description="as memory.stats; {error} when the memory service is away")
-
-
-class ChatParams(OfPlayer):
-    message: Message
-    token_budget: int = Field(default=500, ge=1, le=MAX_TOKEN_BUDGET, description="at most this many output tokens")
-    persona_id: Identifier | None = Field(
-        default=None, description="an id or a name; default: the active persona, which stays as it is"
-    )
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        default=None, description="the same key within 24 h gives the same reply, not a second one"
-    )
-    deadline_ms: Annotated[int, Field(strict=True, ge=1, le=MAX_DEADLINE_MS)] | None = Field(
-        default=None, description="from acceptance to the end of the reply: the whole, a shortened or a canned one"
-    )
-    on_interrupt: Literal["continue", "reset", "stop"] = Field(
-        default="continue",
-        description="when the socket is lost and not resumed in time: go on, end the reply and keep none of it as "
-        "memory, or end it",
-    )
-
-
-class ChatResult(Result):
-    response: str
-    response_type: str = Field(description="direct, or fallback for a canned line")
-    continue_score: float | None
-    tokens_used: int
-    processing_time: float = Field(description="seconds from acceptance")
-    persona_state: dict[str, Any] = Field(description="social_energy, available_time, interaction_fatigue")
-    persona_id: str
-    persona_name: str
-    stream_id: str
-    message_id: str
-    state: str
-    finish_reason: str
-    degraded: bool
-    persisted: bool
-    memory: str
-    model: str
-    provider: str
-    sha256: str
 
 
 class StreamCancelParams(Params):
@@ -237,17 +230,100 @@ _METHODS = (
     Method(
         "persona.status", PersonaStatusParams, PersonaStatusResult, "A persona, its state and its memories' figures."
     ),
+    Method("persona.get", PersonaGetParams, PersonaGetResult, "Everything a persona is."),
+    Method("persona.create", PersonaCreateParams, PersonaCreateResult, "Make a persona; its name must be free."),
+    Method("persona.update", PersonaUpdateParams, PersonaUpdateResult, "Change some of a persona: a new version."),
+    Method(
+        "persona.delete",
+        PersonaDeleteParams,
+        PersonaDeleteResult,
+        "A persona answers nobody any more and its name is free; what was said is kept.",
+    ),
+    Method(
+        "persona.relationship",
+        PersonaRelationshipParams,
+        PersonaRelationshipResult,
+        "Deprecated: relationships of the active persona; use relationship.get or relationship.list.",
+    ),
     Method("persona.chat", ChatParams, ChatResult, "Say something; the whole reply in one answer."),
     Method("persona.chat_stream", ChatParams, None, "Say something; the reply comes in frames as it is made."),
+    Method(
+        "conversation.send_message",
+        ConversationSendParams,
+        ConversationSendResult,
+        "Say something as somebody in a room; the whole reply in one answer.",
+    ),
+    Method(
+        "conversation.get_history",
+        ConversationHistoryParams,
+        ConversationHistoryResult,
+        "What a player and a persona (or two personas) said, page by page.",
+    ),
+    Method(
+        "conversation.start",
+        ConversationStartParams,
+        ConversationStartResult,
+        "Two personas begin to talk; conversation.advance brings each turn.",
+    ),
+    Method(
+        "conversation.advance",
+        ConversationAdvanceParams,
+        ConversationAdvanceResult,
+        "The next turn of a talk between personas: a reply, or the farewell that ends it.",
+    ),
+    Method(
+        "conversation.status",
+        ConversationStatusParams,
+        ConversationStatusResult,
+        "How a talk stands; default: the session's own, else that with the active persona.",
+    ),
+    Method(
+        "conversation.end",
+        ConversationEndParams,
+        ConversationEndResult,
+        "End a talk: both personas rest from it. A player's conversation ends by leaving the persona.",
+    ),
+    Method(
+        "visual.update",
+        VisualUpdateParams,
+        VisualUpdateResult,
+        "What the player sees now: in the next prompts of this session.",
+    ),
+    Method("session.clear", SessionClearParams, SessionClearResult, "Begin anew: no persona, no talk, nothing seen."),
     Method("stream.cancel", StreamCancelParams, StreamCancelResult, "End a reply early. Repeating it is harmless."),
     Method("stream.read", StreamReadParams, StreamReadResult, "Events of a stream after a position, live or ended."),
     Method("memory.search", MemorySearchParams, MemorySearchResult, "What a persona remembers about a subject."),
+    Method(
+        "relationship.get",
+        RelationshipGetParams,
+        RelationshipGetResult,
+        "How two personas feel about each other, what moved it and why; or all relationships of one.",
+    ),
+    Method("relationship.list", RelationshipListParams, RelationshipListResult, "Whom a persona knows, and how well."),
+    Method(
+        "relationship.compatibility",
+        RelationshipCompatibilityParams,
+        RelationshipCompatibilityResult,
+        "How well two personas fit: 0.35 personality, 0.25 social, 0.25 interests, 0.15 history.",
+    ),
+    Method("relationship.stats", NoParams, RelationshipStatsResult, "Figures over all relationships."),
+    Method(
+        "relationship.update",
+        RelationshipUpdateParams,
+        RelationshipUpdateResult,
+        "Two personas spent time together; or their relationship is to be of this type and strength.",
+    ),
+    Method(
+        "emotional.get_state",
+        EmotionalGetStateParams,
+        EmotionalGetStateResult,
+        "A persona's mood now, what moved it and why.",
+    ),
+    Method("emotional.update_state", EmotionalUpdateStateParams, EmotionalUpdateStateResult, "Set a persona's mood."),
     Method("system.status", NoParams, SystemStatusResult, "Whether the parts work, and the session's persona."),
     Method("system.models", NoParams, SystemModelsResult, "Which model answers, as the workers verified it."),
     Method("session.get_info", NoParams, SessionInfoResult, "This session: id, persona, counts."),
-    Method(
-        "session.open", SessionOpenParams, SessionOpenResult, "Make this socket's session one that can be resumed."
-    ),
+    Method("session.open", SessionOpenParams, SessionOpenResult, "Make this socket's session one that can be resumed."),
     Method(
         "session.resume",
         SessionResumeParams,

@@ -7,7 +7,7 @@ local results = {}
 for i = 1, (#KEYS - 1) / 2 do
   local job_key, stream_key = KEYS[2 * i], KEYS[2 * i + 1]
   local wanted, last_seq = ARGV[2 * i + 1], tonumber(ARGV[2 * i + 2])
-  local f = redis.call('HMGET', job_key, 'principal', 'state', 'seq', 'epoch')
+  local f = redis.call('HMGET', job_key, 'principal', 'state', 'seq', 'epoch', 'on_interrupt')
   local head = tonumber(f[3] or '0')
   local kept = redis.call('XLEN', stream_key)
   local reason
@@ -22,7 +22,8 @@ for i = 1, (#KEYS - 1) / 2 do
     results[i] = { reason, epoch }
   else
     redis.call('HSET', job_key, 'gateway', gateway)
-    results[i] = { 'OK', f[4], f[2], head, redis.call('HINCRBY', job_key, 'attachment', 1) }
+    results[i] = { 'OK', f[4], f[2], head, redis.call('HINCRBY', job_key, 'attachment', 1),
+      f[5] or 'continue' }
   end
 end
 return results

@@ -3,8 +3,8 @@
 local job_key, session_key, running_key, epoch_key, convs_key, queue, idem_key = unpack(KEYS)
 local tenant, job_id, message_id, principal, player_id, persona_id, persona_name, gateway, submission, body_hash,
   epoch_candidate = unpack(ARGV, 1, 11)
-local max_queue, max_conversation, pickup_ms, job_ttl_s, session_ttl_s, idem_ttl_s, deadline_ms, gen
-  = unpack(ARGV, 12, 19)
+local max_queue, max_conversation, pickup_ms, job_ttl_s, session_ttl_s, idem_ttl_s, deadline_ms, gen,
+  on_interrupt = unpack(ARGV, 12, 20)
 
 -- A newer socket speaks for this session (no generation stored: Redis lost it, or it was never opened).
 if tonumber(redis.call('HGET', session_key, 'gen') or '0') > tonumber(gen) then return { 'REPLACED' } end
@@ -51,7 +51,7 @@ local now = now_ms()
 redis.call('HSET', job_key, 'state', 'queued', 'fence', 0, 'attempts', 0, 'seq', 0, 'enqueues', 0,
   'principal', principal, 'gateway', gateway, 'persona_id', persona_id, 'persona_name', persona_name,
   'conversation_id', conversation, 'epoch', epoch, 'submitted_ms', now, 'deadline_ms', now + tonumber(deadline_ms),
-  'submission', submission)
+  'submission', submission, 'on_interrupt', on_interrupt)
 redis.call('EXPIRE', job_key, job_ttl_s)
 redis.call('ZADD', UNRECORDED, now, tenant .. '/' .. job_id)
 redis.call('RPUSH', line, job_id)

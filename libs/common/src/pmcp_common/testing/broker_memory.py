@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from pmcp_common.bus import Attachment, Position
 from pmcp_common.clock import Clock, SystemClock
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import (
@@ -41,7 +42,6 @@ from pmcp_common.contracts.jobs import (
     end_without_model,
     text_of,
 )
-from pmcp_common.bus import Attachment, Position
 from pmcp_common.queue import Reaped
 
 LATE_WORKER_SECONDS = 15.0
@@ -361,7 +361,7 @@ class MemoryBroker:
             return Attachment(self.epoch, reason="ahead")
         job.gateway_id = gateway_id
         job.attachment += 1
-        return Attachment(self.epoch, job.state, len(job.events), job.attachment)
+        return Attachment(self.epoch, job.state, len(job.events), job.attachment, job.submission.on_interrupt)
 
     async def read(self, tenant: str, principal: str, stream_id: str, after_seq: int, limit: int = 1000) -> StreamPage:
         job = self._owned(tenant, principal, stream_id)

@@ -320,9 +320,11 @@ def _lost(
         yield f"{view.head} positions were shown, Redis holds {held.head}"
     if "rows" not in facts.sections or end is None:
         return
-    # A canned line need not be kept; any other whole reply that was accepted as durable must be, sooner or later.
-    if end.persisted or (durable and end.state == "done" and end.finish_reason != "fallback"):
-        if not rows:
+    # A canned line is not kept, only what it answers; any other whole reply that was accepted as durable must be,
+    # sooner or later.
+    canned = end.finish_reason == "fallback"
+    if end.persisted or (durable and end.state == "done" and not canned):
+        if not rows and not canned:
             yield f"reply {accepted.message_id} ({end.state}, persisted={end.persisted}) has no row"
         if sent is not None and not facts.rows_by_marker.get(("user", marker_text(sent.marker))):
             yield f"the message {sent.marker} has no row, its reply was {end.state}"

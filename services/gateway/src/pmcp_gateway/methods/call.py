@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from pmcp_common.bus import StreamBus
 from pmcp_common.clock import Clock
+from pmcp_common.contracts.closing import CloseCode
 from pmcp_common.contracts.errors import NoActivePersona
-from pmcp_common.peers import MemoryPeer, PersonaPeer
+from pmcp_common.peers import CharacterPeer, MemoryPeer
 from pmcp_common.queue import JobQueue
 from pmcp_gateway.methods.persona_names import PersonaNames
 from pmcp_gateway.outbox import Outbox
@@ -19,6 +22,18 @@ from pmcp_gateway.relay import Relay
 from pmcp_gateway.stores import Session, SessionStore, WorkerReports
 from pmcp_gateway.timestamps import Stamps
 
+TOKEN_BYTES = 32
+"""256 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """What clients are told of this gateway's bounds."""
+
+    max_in_flight: int = 16
+    heartbeat_seconds: float = 12.0
+    resume_window_seconds: int = 600
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -26,7 +41,7 @@ class Services:
     queue: JobQueue
     bus: StreamBus
     relay: Relay
-    personas: PersonaPeer
+    personas: CharacterPeer
     memories: MemoryPeer
     sessions: SessionStore
     reports: WorkerReports
@@ -35,8 +50,23 @@ class Services:
     stamps: Stamps
     new_id: Callable[[], str]
     """A fresh UUID as text."""
+    new_token: Callable[[], str] = lambda: secrets.token_urlsafe(TOKEN_BYTES)
+    durability: Callable[[], str] = lambda: "volatile"
+    """What storing a message in the broker is worth now: durable or volatile."""
+    limits: RequestLimits = field(default_factory=lambda: RequestLimits())
     submissions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64))
     """A crowd may speak at once; the pool must not open a connection to Redis for each."""
+
+
+class Live(Protocol):
+    """A reply this socket brings or waits for."""
+
+    stream_id: str
+    on_interrupt: str
+    attachment: int
+
+    @property
+    def head(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -46,8 +76,31 @@ class Connection:
     session: Session
     """Identity only: persona and counts are read from the store, where another gateway may have changed them."""
     outbox: Outbox
+    id: str = ""
+    """Names this socket among those of its session."""
+    leave: Callable[[CloseCode], None] = lambda _code: None
+    """Close the socket once what waits has been sent."""
     stored: bool = False
     """The session is in Redis."""
+    unconfirmed: bool = False
+    """The session was resumed here, and nobody knows whether the client has its new token."""
+    live: dict[int, Live] = field(default_factory=dict)
+    """By identity."""
+    resumed: list[Callable[[], None]] = field(default_factory=list)
+    """How to stop the resumed streams; those of a request end with it."""
+
+    @contextmanager
+    def bringing(self, live: Live) -> Iterator[None]:
+        self.live[id(live)] = live
+        try:
+            yield
+        finally:
+            self.live.pop(id(live), None)
+
+    def stop_resumed(self) -> None:
+        for stop in self.resumed:
+            stop()
+        self.resumed.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pmcp_common.contracts.errors import LLM_ERROR, DomainError, ModelFailed, Re
 from pmcp_common.contracts.jobs import Accepted, End, StreamEvent, Submission
 from pmcp_common.contracts.methods import ChatParams, ChatResult
 from pmcp_gateway.methods.call import Call, Services
-from pmcp_gateway.methods.reply_frames import StreamedReply
+from pmcp_gateway.methods.reply_frames import LiveReply, StreamedReply, answers
 from pmcp_gateway.relay import Receiver, Watch
 
 
@@ -20,12 +20,13 @@ async def chat_stream(services: Services, call: Call, params: ChatParams) -> dic
     if not call.answered:
         await _submit(services, submission)
         return None
-    reply = StreamedReply(services, call)
+    reply = StreamedReply(services, call.connection, call.method, answers(call.id))
     watch, accepted = await _submit_watched(services, submission, reply)
     try:
-        reply.start(accepted, params)
-        watch.start(accepted.epoch, look_now=accepted.duplicate)
-        await reply.outcome
+        with call.connection.bringing(LiveReply(accepted, params.on_interrupt, reply)):
+            reply.start(accepted, params)
+            watch.start(accepted.epoch, look_now=accepted.duplicate, deadline_seconds=_seconds(params))
+            await reply.outcome
     finally:
         watch.stop()
     return None
@@ -36,15 +37,22 @@ async def chat(services: Services, call: Call, params: ChatParams) -> dict[str, 
     whole = _WholeReply()
     watch, accepted = await _submit_watched(services, submission, whole)
     try:
-        watch.start(accepted.epoch, look_now=accepted.duplicate)
-        end = await whole.end
+        with call.connection.bringing(LiveReply(accepted, params.on_interrupt, whole)):
+            watch.start(accepted.epoch, look_now=accepted.duplicate, deadline_seconds=_seconds(params))
+            end = await whole.end
     finally:
         watch.stop()
     return _result(end)
 
 
+def _seconds(params: ChatParams) -> float | None:
+    return None if params.deadline_ms is None else params.deadline_ms / 1000
+
+
 class _WholeReply:
     """A `relay.Receiver` that waits for the end: it holds the text."""
+
+    head = 0
 
     def __init__(self) -> None:
         self.end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
@@ -81,12 +89,15 @@ async def _submission(services: Services, call: Call, params: ChatParams, *, str
         persona_name=persona_name,
         idempotency_key=params.idempotency_key,
         body_hash=_body_hash(params) if params.idempotency_key is not None else "",
+        deadline_ms=params.deadline_ms,
+        on_interrupt=params.on_interrupt,
+        session_gen=call.connection.session.gen,
     )
 
 
 def _body_hash(params: ChatParams) -> str:
     """Of what the client said, not of what it resolves to: a repetition after a switch is still the same message."""
-    body = params.model_dump_json(exclude={"idempotency_key"})
+    body = params.model_dump_json(exclude={"idempotency_key", "deadline_ms", "on_interrupt"})
     return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
 
 

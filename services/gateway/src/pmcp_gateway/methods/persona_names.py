@@ -33,3 +33,9 @@ class PersonaNames:
         if len(self._known) > MAX_ENTRIES:
             self._known.popitem(last=False)
         return persona.id, persona.name
+
+    def forget(self, tenant: str, persona_id: str) -> None:
+        """After it was renamed or deleted through this gateway; others find out within LIFETIME_SECONDS."""
+        for key, entry in list(self._known.items()):
+            if key[0] == tenant and entry[1] == persona_id:
+                del self._known[key]

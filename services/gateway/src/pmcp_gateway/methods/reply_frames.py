@@ -7,62 +7,120 @@ a merged frame says `first_seq` besides `seq`, so that positions stay contiguous
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import hashlib
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from pmcp_common.contracts.errors import BY_CODE, INTERNAL_ERROR, LLM_ERROR, DomainError
-from pmcp_common.contracts.frames import ERROR, chunk_result, end_result, start_result
+from pmcp_common.contracts.frames import ERROR, chunk_result, end_result, lost_result, start_result
 from pmcp_common.contracts.jobs import Accepted, Delta, End, StreamEvent
 from pmcp_common.contracts.methods import ChatParams
 from pmcp_gateway import protocol
-from pmcp_gateway.methods.call import Call, Services
+from pmcp_gateway.methods.call import Call, Connection, Services
+from pmcp_gateway.protocol import JsonId
 
 FAILED_LATE = "Chat streaming failed"
 FAILED_EARLY = "Streaming error"
+EVENT = "stream.event"
+"""The notification that carries frames of a resumed stream: the id of the request belonged to another socket."""
+
+Envelope = Callable[[dict[str, Any], dict[str, Any] | None], bytes]
+"""Result and error → frame."""
+
+
+def answers(number: JsonId) -> Envelope:
+    """Frames that repeat the id of the request."""
+
+    def wrap(result: dict[str, Any], error: dict[str, Any] | None) -> bytes:
+        return protocol.success(number, result) if error is None else protocol.stream_failure(number, result, error)
+
+    return wrap
+
+
+def notifications(result: dict[str, Any], error: dict[str, Any] | None) -> bytes:
+    return protocol.notification(EVENT, result if error is None else {**result, "error": error})
+
+
+class Heading(Protocol):
+    @property
+    def head(self) -> int: ...
+
+
+class LiveReply:
+    """What the socket knows of a reply: `call.Live`."""
+
+    def __init__(self, accepted: Accepted, on_interrupt: str, reply: Heading) -> None:
+        self.stream_id, self.attachment = accepted.stream_id, accepted.attachment
+        self.on_interrupt = on_interrupt
+        self._reply = reply
+
+    @property
+    def head(self) -> int:
+        return self._reply.head
 
 
 class StreamedReply:
     """A `relay.Receiver` and an `outbox.ChunkRenderer`."""
 
-    def __init__(self, services: Services, call: Call) -> None:
-        self._stamps = services.stamps
-        self._call = call
-        self._outbox = call.connection.outbox
-        self._epoch = ""
-        self._stream_id = ""
+    def __init__(
+        self, services: Services, connection: Connection, method: str, envelope: Envelope, *, shown_seq: int = 0
+    ) -> None:
+        """`shown_seq`: what the client has already; events up to it are counted and not sent."""
+        self._services = services
+        self._outbox = connection.outbox
+        self._method = method
+        self._wrap = envelope
+        self._accepted = Accepted("", "", "", "", "")
+        self._shown_seq = shown_seq
+        self._pieces: list[str] = []
         self._chunks = 0
         self._chars = 0
+        self._read_seq = 0
         self.outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """The state of the end frame, once it waits to be sent."""
 
+    @property
+    def head(self) -> int:
+        """Position of the newest frame given to the outbox, or shown before."""
+        return max(self._read_seq, self._shown_seq)
+
+    def begin(self, accepted: Accepted) -> None:
+        """Names the stream; its first events may come."""
+        self._accepted = accepted
+
     def start(self, accepted: Accepted, params: ChatParams) -> None:
-        self._epoch, self._stream_id = accepted.epoch, accepted.stream_id
-        now = self._stamps.now()
-        result = start_result(accepted, params.message, params.token_budget, now)
-        self._outbox.put(protocol.success(self._call.id, result))
+        self.begin(accepted)
+        now, durability = self._services.stamps.now(), self._services.durability()
+        self._outbox.put(self._wrap(start_result(accepted, params.message, params.token_budget, now, durability), None))
 
     def take(self, event: StreamEvent) -> None:
+        self._read_seq = event.seq
         if isinstance(event, Delta):
-            self._outbox.put_chunk(self, event)
+            self._pieces.append(event.text)
+            if event.seq > self._shown_seq:
+                self._outbox.put_chunk(self, event)
+            else:
+                self._chunks += 1
+                self._chars += len(event.text)
             return
-        result = end_result(event, self._epoch, self._stamps.now())
-        if event.state == "failed":
-            error = _late_error(self._call.method, event)
-            self._outbox.put(protocol.stream_failure(self._call.id, result, error))
-        else:
-            self._outbox.put(protocol.success(self._call.id, result))
+        if event.seq > self._shown_seq:
+            error = _late_error(self._method, event) if event.state == "failed" else None
+            result = end_result(event, self._accepted.epoch, self._services.stamps.now())
+            self._outbox.put(self._wrap(result, error))
         self._finish(event.state)
 
     def give_up(self, error: DomainError) -> None:
-        result = {
-            "event_type": ERROR,
-            "stream_id": self._stream_id,
-            "timestamp": self._stamps.now(),
-            "epoch": self._epoch,
-        }
-        fields = protocol.error_object(error, self._call.method)
+        """The broker cannot end this stream any more, so the gateway does, after what it has brought."""
+        reason = str(error.data.get("reason", error.row.name))
+        result = lost_result(self._accepted, self._accepted.epoch, self._services.stamps.now(), self.head + 1, reason)
+        if self._read_seq >= self._shown_seq:
+            text = "".join(self._pieces)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            result |= {"chars": len(text), "sha256": digest, "partial_response": text}
+        fields = protocol.error_object(error, self._method)
         fields["message"] = f"{FAILED_LATE}: {error.message}"
         fields["data"]["error"] = f"{error.row.name}: {error.message}"
-        self._outbox.put(protocol.stream_failure(self._call.id, result, fields))
+        self._outbox.put(self._wrap(result, fields))
         self._finish("failed")
 
     def _finish(self, state: str) -> None:
@@ -75,10 +133,10 @@ class StreamedReply:
             delta = Delta(delta.stream_id, delta.seq, delta.attempt, "".join(part.text for part in deltas))
         self._chunks += 1
         self._chars += len(delta.text)
-        result = chunk_result(delta, self._epoch, timestamp, self._chunks, self._chars)
+        result = chunk_result(delta, self._accepted.epoch, timestamp, self._chunks, self._chars)
         if len(deltas) > 1:
             result["first_seq"] = deltas[0].seq
-        return protocol.success(self._call.id, result)
+        return self._wrap(result, None)
 
 
 def _late_error(method: str, end: End) -> dict[str, Any]:

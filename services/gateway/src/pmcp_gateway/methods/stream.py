@@ -13,7 +13,7 @@ from pmcp_gateway.methods.call import Call, Services
 
 
 async def cancel(services: Services, call: Call, params: StreamCancelParams) -> dict[str, Any]:
-    status = await services.queue.cancel(call.tenant, call.principal, params.stream_id)
+    status = await services.queue.cancel(call.tenant, call.principal, params.stream_id, heard_chars=params.heard_chars)
     return StreamCancelResult.model_validate({"stream_id": params.stream_id, "status": status}).model_dump(mode="json")
 
 

@@ -80,11 +80,12 @@ CREATE INDEX memories_of_wording ON memory.memories (tenant_id, persona_id, play
 CREATE TABLE memory.sources (
     tenant_id  text NOT NULL,
     message_id text NOT NULL,
-    memory_id  text NOT NULL,
+    -- NULL: it was forgotten, and is not learned again.
+    memory_id  text,
 
     CONSTRAINT sources_pkey PRIMARY KEY (tenant_id, message_id),
     CONSTRAINT sources_memory_fkey FOREIGN KEY (tenant_id, memory_id)
-        REFERENCES memory.memories (tenant_id, id) ON DELETE CASCADE
+        REFERENCES memory.memories (tenant_id, id) ON DELETE SET NULL (memory_id)
 );
 CREATE INDEX sources_of_memory ON memory.sources (tenant_id, memory_id);
 INSERT INTO memory.sources (tenant_id, message_id, memory_id)

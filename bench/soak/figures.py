@@ -1,0 +1,173 @@
+"""What the faults cost: pauses that clients saw, and seconds in which nobody was served. Pure.
+
+A fault's *recovery* is the longest silence any one waiting client saw that touches the fault, from the fault's begin
+to what the client saw next. Its *unavailable* time is the sum of silences of more than a second that all waiting
+clients shared. Silences belong to every fault they touch, so that overlapping faults count against each other.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pmcp_common.testing.history_entries import (
+    ClientLeft,
+    EndSeen,
+    Entry,
+    FaultDone,
+    FrameSeen,
+    RequestAccepted,
+    RequestRefused,
+    RequestSent,
+)
+
+SILENCE_SECONDS = 1.0
+"""A pause of all clients shorter than this is none: a model takes its time too."""
+AFTER_SECONDS = 2.0
+"""A silence that begins so soon after a fault's end still belongs to it."""
+MONTHLY_BUDGET_SECONDS = 43 * 60 + 12
+"""99.9 % of 30 days."""
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one kind of fault."""
+
+    name: str
+    faults: int
+    lasted_p50: float
+    recovery_p50: float
+    recovery_p95: float
+    recovery_max: float
+    unavailable_mean: float
+    unavailable_max: float
+
+    @property
+    def affordable_a_month(self) -> int | None:
+        """So many faults of this kind fit into 43 min 12 s; None: they cost nothing that was measured."""
+        return int(MONTHLY_BUDGET_SECONDS / self.unavailable_mean) if self.unavailable_mean > 0 else None
+
+
+@dataclass(slots=True)
+class Course:
+    """What the history says about time."""
+
+    faults: list[FaultDone] = field(default_factory=list)
+    spans: dict[str, list[Span]] = field(default_factory=lambda: defaultdict(list))
+    """Waiting times between two things a client saw, by request."""
+    streams: dict[str, Span] = field(default_factory=dict)
+    """First and last thing seen, by stream."""
+
+
+def course_of(history: Iterable[Entry]) -> Course:
+    course = Course()
+    last: dict[tuple[str, str], float] = {}
+    request_of: dict[tuple[str, str], str] = {}
+
+    def saw(client: str, request: str, at: float, *, over: bool) -> None:
+        before = last.pop((client, request), None)
+        if before is not None:
+            course.spans[f"{client}/{request}"].append((before, at))
+        if not over:
+            last[client, request] = at
+
+    for entry in history:
+        match entry:
+            case FaultDone():
+                course.faults.append(entry)
+            case RequestSent():
+                last[entry.client, entry.request] = entry.at
+            case RequestRefused():
+                saw(entry.client, entry.request, entry.at, over=True)
+            case RequestAccepted():
+                request_of[entry.client, entry.stream] = entry.request
+                _stretch(course, entry.stream, entry.at)
+            case FrameSeen() | EndSeen():
+                request = request_of.get((entry.client, entry.stream), "")
+                saw(entry.client, request, entry.at, over=isinstance(entry, EndSeen))
+                _stretch(course, entry.stream, entry.at)
+            case ClientLeft():
+                for key in [key for key in last if key[0] == entry.client]:
+                    del last[key]
+            case _:
+                pass
+    return course
+
+
+def _stretch(course: Course, stream: str, at: float) -> None:
+    first, _ = course.streams.get(stream, (at, at))
+    course.streams[stream] = (first, at)
+
+
+def costs(course: Course) -> list[Cost]:
+    """Dearest first."""
+    by_name: dict[str, list[tuple[FaultDone, float, float]]] = defaultdict(list)
+    waits = sorted(span for spans in course.spans.values() for span in spans)
+    silences = list(shared_silences(waits))
+    for fault in course.faults:
+        by_name[f"{fault.target} {fault.action}"].append(
+            (fault, recovery(fault, waits), sum(end - start for start, end in silences if _touches(fault, start, end)))
+        )
+    found = [_cost(name, rows) for name, rows in by_name.items()]
+    return sorted(found, key=lambda cost: (-cost.unavailable_mean, -cost.recovery_max))
+
+
+def _cost(name: str, rows: list[tuple[FaultDone, float, float]]) -> Cost:
+    lasted = sorted(fault.until - fault.at for fault, _, _ in rows)
+    recoveries = sorted(seconds for _, seconds, _ in rows)
+    unavailable = [seconds for _, _, seconds in rows]
+    return Cost(
+        name,
+        len(rows),
+        nearest_rank(lasted, 0.5),
+        nearest_rank(recoveries, 0.5),
+        nearest_rank(recoveries, 0.95),
+        recoveries[-1],
+        sum(unavailable) / len(rows),
+        max(unavailable),
+    )
+
+
+def recovery(fault: FaultDone, waits: list[Span]) -> float:
+    """Seconds from the fault's begin to the end of the longest wait that was going on then or began under it."""
+    longest = 0.0
+    for start, end in waits[: bisect.bisect_right(waits, (fault.until + AFTER_SECONDS, float("inf")))]:
+        if end > fault.at:
+            longest = max(longest, end - max(start, fault.at))
+    return longest
+
+
+def shared_silences(waits: list[Span]) -> Iterator[Span]:
+    """Times of more than SILENCE_SECONDS in which somebody waited and nobody saw anything. `waits` is sorted."""
+    moments = sorted({end for _, end in waits})
+    starts = [start for start, _ in waits]
+    for before, after in zip(moments, moments[1:], strict=False):
+        if after - before <= SILENCE_SECONDS:
+            continue
+        # The one whose wait ended the silence waited at least from its own start.
+        waiting_since = min((start for start, end in waits[: bisect.bisect_left(starts, after)] if end >= after))
+        begin = max(before, waiting_since)
+        if after - begin > SILENCE_SECONDS:
+            yield begin, after
+
+
+def _touches(fault: FaultDone, start: float, end: float) -> bool:
+    return start <= fault.until + AFTER_SECONDS and end >= fault.at
+
+
+def lived_through_a_fault(course: Course) -> int:
+    """Streams that were going on during a fault."""
+    return sum(
+        1
+        for first, last in course.streams.values()
+        if any(fault.at <= last and first <= fault.until for fault in course.faults)
+    )
+
+
+def nearest_rank(ordered: list[float], share: float) -> float:
+    """The percentile of an ascending, non-empty list."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -1,0 +1,79 @@
+"""The soak's result as a table for people (markdown) and as JSON with every figure. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.soak.figures import MONTHLY_BUDGET_SECONDS, Cost
+from pmcp_common.testing.history_checker import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    seed: int
+    minutes: float
+    clients: int
+    streams_in_faults: int
+    """Streams that were going on during a fault."""
+    resumes: tuple[float, ...]
+    """Seconds from a lost socket to the stream's next frame, ascending."""
+    states: dict[str, int]
+    gave_up: int
+
+
+def markdown(run: Run, report: Report, table: Sequence[Cost]) -> str:
+    summary = report.summary
+    lines = [
+        f"Seed {run.seed}, {run.minutes:.1f} minutes, {run.clients} clients at a time.",
+        "",
+        f"**{sum(summary.violations.values())} violations in {summary.streams} streams**, of which"
+        f" {run.streams_in_faults} were going on during one of the {summary.faults} faults;"
+        f" {summary.frames} frames were checked.",
+    ]
+    if summary.upper_bound is not None:
+        lines.append(f"So the share of harmed streams is below {summary.upper_bound:.3%} at 95 % confidence (3/n).")
+    lines += ["", "Ends: " + ", ".join(f"{count} {state}" for state, count in sorted(run.states.items())) + "."]
+    if run.resumes:
+        p50, p95, longest = (run.resumes[min(len(run.resumes) - 1, int(len(run.resumes) * s))] for s in (0.5, 0.95, 1))
+        lines.append(
+            f"Sockets lost in mid-stream: {len(run.resumes)}; back on the stream after {p50 * 1000:.0f} ms (p50),"
+            f" {p95 * 1000:.0f} ms (p95), {longest:.1f} s (longest)."
+        )
+    return "\n".join([*lines, "", *_table(table), ""])
+
+
+def _table(table: Sequence[Cost]) -> list[str]:
+    rows = [
+        "| Fault | Times | Lasted p50, s | Pause p50, s | Pause p95, s | Pause max, s | Nobody served, mean s | Max, s |"
+        " Fit into 43 min 12 s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for cost in table:
+        often = cost.affordable_a_month
+        rows.append(
+            f"| {cost.name} | {cost.faults} | {cost.lasted_p50:.1f} | {cost.recovery_p50:.1f} |"
+            f" {cost.recovery_p95:.1f} | {cost.recovery_max:.1f} | {cost.unavailable_mean:.1f} |"
+            f" {cost.unavailable_max:.1f} | {'any number' if often is None else often} |"
+        )
+    return rows
+
+
+def document(run: Run, report: Report, table: Sequence[Cost]) -> dict[str, Any]:
+    """For `--json`."""
+    summary = report.summary
+    return {
+        "run": asdict(run),
+        "streams": summary.streams,
+        "requests": summary.requests,
+        "frames": summary.frames,
+        "violations": {rule.value: count for rule, count in summary.violations.items()},
+        "violated_streams": summary.violated_streams,
+        "upper_bound": summary.upper_bound,
+        "not_checked": {section: [rule.value for rule in rules] for section, rules in summary.not_checked.items()},
+        "excused": {"overlapping_calls": summary.overlaps_excused, "expired_streams": summary.ends_excused},
+        "evidence": [{"rule": v.rule.value, "stream": v.stream, "evidence": v.evidence} for v in report.violations],
+        "budget_seconds_a_month": MONTHLY_BUDGET_SECONDS,
+        "faults": [asdict(cost) for cost in table],
+    }

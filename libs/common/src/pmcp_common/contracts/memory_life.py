@@ -1,0 +1,117 @@
+"""The life of single memories, as services exchange it: stored by a client, read, edited, merged, forgotten, exported.
+
+Every request names persona and player: a memory of another player does not exist for it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from pmcp_common.contracts.memories import Content, Importance, MemoryType, Metadata, Turn, Valence, Visibility
+from pmcp_common.contracts.personas import Contract, Identifier
+
+MAX_MEMORIES_PER_STORE = 1_000
+MAX_MEMORIES_PER_MERGE = 64
+
+
+class MemoryToStore(Contract):
+    """What a client wants remembered. Left out: importance and valence are judged by the words."""
+
+    content: Content
+    memory_type: MemoryType = "conversation"
+    importance: Importance | None = None
+    emotional_valence: Valence | None = None
+    visibility: Visibility = Visibility.PRIVATE
+    occurred_at: AwareDatetime | None = Field(default=None, description="None: now")
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class StoreMemories(Contract):
+    persona_id: Identifier
+    player_id: Identifier | None = Field(default=None, description="None: what the persona knows by itself")
+    memories: Annotated[tuple[MemoryToStore, ...], Field(min_length=1, max_length=MAX_MEMORIES_PER_STORE)]
+
+
+class StoredMemories(Contract):
+    ids: tuple[Identifier, ...]
+
+
+class MemoryRecord(Contract):
+    """All that is known of one memory, but its vector."""
+
+    id: Identifier
+    persona_id: Identifier
+    player_id: Identifier | None
+    content: str
+    memory_type: MemoryType
+    importance: Importance
+    initial_importance: Importance
+    emotional_valence: Valence
+    visibility: Visibility
+    participants: tuple[str, ...]
+    speaker: str | None
+    source_message_ids: tuple[Identifier, ...]
+    session_id: str | None
+    world_time: AwareDatetime | None
+    occurred_at: AwareDatetime
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    accessed_count: int = Field(ge=0)
+    last_accessed: AwareDatetime | None
+    pinned: bool
+    embedding_model: str
+    embedding_dimension: int
+    metadata: dict[str, Any]
+
+
+class EditMemory(Contract):
+    """Fields that are None stay as they are. Making a memory shared or public is this explicit act and no other."""
+
+    persona_id: Identifier
+    player_id: Identifier
+    content: Content | None = None
+    memory_type: MemoryType | None = None
+    importance: Importance | None = None
+    emotional_valence: Valence | None = None
+    visibility: Visibility | None = None
+    pinned: bool | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> EditMemory:
+        if self.model_fields_set <= {"persona_id", "player_id"}:
+            raise ValueError("nothing to change")
+        return self
+
+
+class MergeMemories(Contract):
+    """The others become part of `into`, which keeps its text and gains their sources."""
+
+    persona_id: Identifier
+    player_id: Identifier
+    into: Identifier
+    others: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_MEMORIES_PER_MERGE)]
+
+
+class Erased(Contract):
+    """What went with a forgotten memory, itself included."""
+
+    memories: int = Field(ge=0)
+    turns: int = Field(ge=0)
+    summaries: int = Field(ge=0)
+
+
+class SummaryRecord(Contract):
+    conversation_id: Identifier
+    content: str
+    updated_at: AwareDatetime
+
+
+class PlayerExport(Contract):
+    """Everything a tenant's memory service holds of one player, of all personas."""
+
+    player_id: Identifier
+    memories: tuple[MemoryRecord, ...]
+    turns: tuple[Turn, ...]
+    summaries: tuple[SummaryRecord, ...]

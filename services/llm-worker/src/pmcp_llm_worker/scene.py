@@ -1,0 +1,109 @@
+"""All that one reply is made of besides its message: persona and standing, memory, what is to be seen, and the plan.
+
+Read in parallel, on the reply path. Only the persona is indispensable: memory and sights may be away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pmcp_common.contracts import keys
+from pmcp_common.contracts.errors import DomainError, PersonaUnavailable
+from pmcp_common.contracts.jobs import Claim
+from pmcp_common.contracts.memories import ContextRequest, ContextResponse
+from pmcp_common.contracts.personas import Persona
+from pmcp_common.contracts.talks import as_player, partner_of
+from pmcp_common.peers import MemoryPeer
+from pmcp_llm_worker.persona_cache import PersonaCache
+from pmcp_llm_worker.prompt import MAX_TURNS
+from pmcp_llm_worker.reply_plan import CLOSING, ReplyPlan, plan_reply
+from pmcp_llm_worker.surroundings import Sights, describe
+from pmcp_llm_worker.turn_outcome import Outcome, circumstances_of, score_reply, storable
+
+log = logging.getLogger(__name__)
+
+MAX_MEMORIES = 5
+NO_CONTEXT = ContextResponse(turns=(), summary=None, memories=(), recall="unavailable")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that a reply is made of besides the persona and the message."""
+
+    context: ContextResponse
+    plan: ReplyPlan
+    surroundings: str
+
+
+class SceneReader:
+    def __init__(self, personas: PersonaCache, memory: MemoryPeer, sights: Sights) -> None:
+        self._personas = personas
+        self._memory = memory
+        self._sights = sights
+
+    async def gather(
+        self, claim: Claim, outcome: Outcome, *, patience_seconds: float | None = None, going_on: bool = False
+    ) -> Scene:
+        """Raises PersonaNotFound, PersonaUnavailable, Unavailable. Memory may be away: then without it.
+
+        `patience_seconds`: for memory and sights; None: their own time-outs. `going_on`: the persona has begun to
+        speak, so it does not matter that it would not begin now.
+        """
+        submission = claim.submission
+        recalling = asyncio.create_task(self._recall(claim, patience_seconds))
+        looking = asyncio.create_task(self._look_around(claim, patience_seconds))
+        try:
+            outcome.persona, outcome.state = await self._personas.for_turn(
+                submission.tenant, claim.persona_id, submission.player_id
+            )
+            if outcome.state is not None and not outcome.state.is_available and not going_on:
+                raise PersonaUnavailable(outcome.persona.name, cooldown_remaining=outcome.state.cooldown_remaining)
+            partner = await self._partner(claim)
+            context, seen = await recalling, await looking
+        finally:
+            recalling.cancel()
+            looking.cancel()
+        outcome.memory = context.recall
+        outcome.score = score_reply(claim, outcome, partner)
+        circumstances = circumstances_of(claim)
+        plan = CLOSING if circumstances.closing else plan_reply(outcome.score.total if outcome.score else None)
+        outcome.routing = plan.routing
+        surroundings = " ".join(filter(None, (describe(circumstances, seen, outcome.persona.name), plan.guidance)))
+        return Scene(context, plan, surroundings)
+
+    async def _partner(self, claim: Claim) -> Persona | None:
+        """The persona that speaks; None: a player does."""
+        submission = claim.submission
+        partner_id = partner_of(submission.player_id)
+        if partner_id is None:
+            return None
+        persona, _ = await self._personas.for_turn(submission.tenant, partner_id, as_player(claim.persona_id))
+        return persona
+
+    async def _look_around(self, claim: Claim, patience_seconds: float | None) -> Mapping[str, object]:
+        try:
+            async with asyncio.timeout(patience_seconds):
+                return await self._sights.of_session(claim.submission.tenant, claim.submission.session_id)
+        except (DomainError, TimeoutError) as error:
+            log.warning("replying without what is to be seen", extra={"error": type(error).__name__})
+            return {}
+
+    async def _recall(self, claim: Claim, patience_seconds: float | None) -> ContextResponse:
+        submission = claim.submission
+        request = ContextRequest(
+            persona_id=claim.persona_id,
+            player_id=submission.player_id,
+            conversation_id=keys.conversation_id(submission.tenant, claim.persona_id, submission.player_id),
+            query=storable(submission.message),
+            max_turns=MAX_TURNS,
+            max_memories=MAX_MEMORIES,
+        )
+        try:
+            async with asyncio.timeout(patience_seconds):
+                return await self._memory.context(submission.tenant, request)
+        except (DomainError, TimeoutError) as error:
+            log.warning("replying without memory", extra={"error": type(error).__name__})
+            return NO_CONTEXT

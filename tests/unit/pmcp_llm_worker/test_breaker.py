@@ -1,0 +1,111 @@
+"""A model that fails again and again is not waited for, and is tried again by one call at a time."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pmcp_llm_worker.breaker import (
+    FAILURES,
+    MAX_OPEN_SECONDS,
+    OPEN_SECONDS,
+    PROBE_SECONDS,
+    TRANSITIONS,
+    Breaker,
+    BreakerEvent,
+    BreakerState,
+)
+from tests.unit.pmcp_llm_worker.doubles import SteppingClock
+
+
+def opened() -> tuple[Breaker, SteppingClock]:
+    clock = SteppingClock()
+    breaker = Breaker(clock)
+    for _ in range(FAILURES):
+        assert breaker.allows()
+        breaker.failed()
+    return breaker, clock
+
+
+def test_it_opens_after_failures_in_a_row_and_not_before() -> None:
+    breaker = Breaker(SteppingClock())
+    for _ in range(FAILURES - 1):
+        breaker.failed()
+    breaker.succeeded()
+    for _ in range(FAILURES - 1):
+        breaker.failed()
+    assert breaker.state is BreakerState.CLOSED
+    breaker.failed()
+    assert breaker.state is BreakerState.OPEN
+    assert not breaker.allows()
+
+
+def test_after_a_while_one_call_probes_and_its_success_closes_it() -> None:
+    breaker, clock = opened()
+    clock.seconds += OPEN_SECONDS
+    assert [breaker.allows() for _ in range(3)] == [True, False, False]
+    assert breaker.state is BreakerState.HALF_OPEN
+    breaker.succeeded()
+    assert breaker.state is BreakerState.CLOSED
+    assert all(breaker.allows() for _ in range(3))
+
+
+def test_a_probe_that_fails_opens_it_for_longer() -> None:
+    breaker, clock = opened()
+    clock.seconds += OPEN_SECONDS
+    assert breaker.allows()
+    breaker.failed()
+    clock.seconds += OPEN_SECONDS
+    assert not breaker.allows()
+    clock.seconds += OPEN_SECONDS
+    assert breaker.allows()
+
+
+def test_the_pause_is_bounded() -> None:
+    breaker, clock = opened()
+    for _ in range(20):
+        clock.seconds += MAX_OPEN_SECONDS
+        assert breaker.allows()
+        breaker.failed()
+
+
+def test_a_probe_that_was_given_up_or_never_came_back_leaves_room_for_another() -> None:
+    breaker, clock = opened()
+    clock.seconds += OPEN_SECONDS
+    assert breaker.allows()
+    breaker.abandoned()
+    assert breaker.allows()
+    clock.seconds += PROBE_SECONDS
+    assert breaker.allows()
+
+
+def test_a_late_success_of_an_earlier_call_closes_it() -> None:
+    breaker, _ = opened()
+    breaker.succeeded()
+    assert breaker.allows()
+
+
+STEPS = st.one_of(st.sampled_from(["ask", "succeeded", "failed", "abandoned"]), st.floats(0, 100))
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_whatever_happens_it_follows_its_table(steps: list[str | float]) -> None:
+    clock, seen = SteppingClock(), [BreakerState.CLOSED]
+    breaker = Breaker(clock, seen.append)
+    for step in steps:
+        if isinstance(step, float):
+            clock.seconds += step
+        elif step == "ask":
+            if not breaker.allows():
+                assert breaker.state is not BreakerState.CLOSED
+        else:
+            getattr(breaker, step)()
+    legal = {(before, after) for (before, _), after in TRANSITIONS.items() if before is not after}
+    assert set(zip(seen, seen[1:], strict=False)) <= legal
+    clock.seconds += MAX_OPEN_SECONDS + PROBE_SECONDS
+    assert breaker.allows(), "it never stays shut for ever"
+
+
+def test_the_table_has_every_state_and_event() -> None:
+    assert {state for state, _ in TRANSITIONS} == set(BreakerState)
+    assert {event for _, event in TRANSITIONS} == set(BreakerEvent)
