@@ -44,9 +44,11 @@ format: $(VENV)/.stamp-dev ## write all files in the house format
 bench: $(VENV)/.stamp-dev ## measure the stack against a fake model server
 	@$(PYTHON) -m bench $(ARGS)
 
-docs: $(VENV)/.stamp-local ## write docs/protocol.md and docs/configuration.md from the code
+docs: $(VENV)/.stamp-local ## write the pages and files of docs/ that come from the code
 	@$(PYTHON) -m pmcp_common.contracts.document > docs/protocol.md.new
 	@mv docs/protocol.md.new docs/protocol.md
+	@for name in openrpc asyncapi; do $(PYTHON) -m pmcp_common.interface_files $$name > docs/$$name.json.new \
+		&& mv docs/$$name.json.new docs/$$name.json || exit 1; done
 	@$(PYTHON) -m pmcp_local.settings_page > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
 

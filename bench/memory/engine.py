@@ -15,7 +15,7 @@ from pmcp_common.clock import SystemClock
 from pmcp_common.contracts.memories import RecalledMemory, RecallRequest, Role, Turn
 from pmcp_common.postgres import connect_pool
 from pmcp_memory.access_counts import AccessCounts
-from pmcp_memory.database import Database
+from pmcp_memory.database import SESSION_SETTINGS, Database
 from pmcp_memory.embedding import Embedder
 from pmcp_memory.recall_store import RecallStore
 from pmcp_memory.recollection import Recollection
@@ -44,13 +44,13 @@ class Engine:
             recall_timeout_seconds=60,
         )
 
-    async def learn(self, dialogue: Dialogue) -> None:
+    async def learn(self, dialogue: Dialogue, batch: int = BATCH) -> None:
         """The dialogue's id becomes the persona's."""
         turns = [_turn(dialogue, said) for said in dialogue.turns]
-        for start in range(0, len(turns), BATCH):
-            batch = turns[start : start + BATCH]
-            await self.recollection.commit(TENANT, batch)
-            await self.recollection.remember(TENANT, [turn.message_id for turn in batch])
+        for start in range(0, len(turns), batch):
+            some = turns[start : start + batch]
+            await self.recollection.commit(TENANT, some)
+            await self.recollection.remember(TENANT, [turn.message_id for turn in some])
 
     async def analyse(self) -> None:
         """What autovacuum would have done by then."""
@@ -77,6 +77,7 @@ async def running_engine(dsn: str, embedder: Embedder) -> AsyncIterator[Engine]:
         max_size=2,
         statement_timeout_seconds=600,
         vectors=True,
+        session_settings=SESSION_SETTINGS,
     )
     try:
         yield Engine(pool, embedder)

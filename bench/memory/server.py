@@ -81,7 +81,7 @@ async def _migrate_when_up(dsn: str) -> None:
                 await asyncio.sleep(0.05)
 
 
-def process_of_backend(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """CPU seconds a process has used (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

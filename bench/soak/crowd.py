@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from bench.soak.player import GaveUp, Player, Told, Way, player
+from bench.soak.player import GaveUp, Player, Way, player
+from bench.soak.told import Told
 from pmcp_common.testing.history import Recorder
 
 MESSAGES_OF_A_PLAYER = (2, 5)
@@ -105,7 +106,7 @@ class Crowd:
 
 async def _reached(told: Told, point: int, hearing: asyncio.Task[Told]) -> None:
     """Until so much was shown, or the end."""
-    waiting = asyncio.create_task(told.until(lambda told: told.last_seq >= point and bool(told.stream), 600.0))
+    waiting = asyncio.create_task(told.until_shown(point, 600.0))
     await asyncio.wait({waiting, hearing}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)

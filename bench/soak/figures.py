@@ -8,6 +8,7 @@ clients shared. Silences belong to every fault they touch, so that overlapping f
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -57,56 +58,63 @@ class Course:
     """What the history says about time."""
 
     faults: list[FaultDone] = field(default_factory=list)
-    spans: dict[str, list[Span]] = field(default_factory=lambda: defaultdict(list))
-    """Waiting times between two things a client saw, by request."""
+    waits: list[Span] = field(default_factory=list)
+    """Times between two things a client saw of one request."""
     streams: dict[str, Span] = field(default_factory=dict)
     """First and last thing seen, by stream."""
 
 
 def course_of(history: Iterable[Entry]) -> Course:
-    course = Course()
-    last: dict[tuple[str, str], float] = {}
-    request_of: dict[tuple[str, str], str] = {}
-
-    def saw(client: str, request: str, at: float, *, over: bool) -> None:
-        before = last.pop((client, request), None)
-        if before is not None:
-            course.spans[f"{client}/{request}"].append((before, at))
-        if not over:
-            last[client, request] = at
-
+    reader = _Reader()
     for entry in history:
+        reader.take(entry)
+    return reader.course
+
+
+@dataclass(slots=True)
+class _Reader:
+    course: Course = field(default_factory=Course)
+    _last: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(client, request) → since when it waits for something to see."""
+    _requests: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(client, stream) → request"""
+
+    def take(self, entry: Entry) -> None:
         match entry:
             case FaultDone():
-                course.faults.append(entry)
+                self.course.faults.append(entry)
             case RequestSent():
-                last[entry.client, entry.request] = entry.at
+                self._last[entry.client, entry.request] = entry.at
             case RequestRefused():
-                saw(entry.client, entry.request, entry.at, over=True)
+                self._saw((entry.client, entry.request), entry.at, over=True)
             case RequestAccepted():
-                request_of[entry.client, entry.stream] = entry.request
-                _stretch(course, entry.stream, entry.at)
+                self._requests[entry.client, entry.stream] = entry.request
+                self._stretch(entry.stream, entry.at)
             case FrameSeen() | EndSeen():
-                request = request_of.get((entry.client, entry.stream), "")
-                saw(entry.client, request, entry.at, over=isinstance(entry, EndSeen))
-                _stretch(course, entry.stream, entry.at)
+                request = self._requests.get((entry.client, entry.stream), "")
+                self._saw((entry.client, request), entry.at, over=isinstance(entry, EndSeen))
+                self._stretch(entry.stream, entry.at)
             case ClientLeft():
-                for key in [key for key in last if key[0] == entry.client]:
-                    del last[key]
+                self._last = {key: at for key, at in self._last.items() if key[0] != entry.client}
             case _:
                 pass
-    return course
 
+    def _saw(self, key: tuple[str, str], at: float, *, over: bool) -> None:
+        before = self._last.pop(key, None)
+        if before is not None:
+            self.course.waits.append((before, at))
+            if not over:
+                self._last[key] = at
 
-def _stretch(course: Course, stream: str, at: float) -> None:
-    first, _ = course.streams.get(stream, (at, at))
-    course.streams[stream] = (first, at)
+    def _stretch(self, stream: str, at: float) -> None:
+        first, _ = self.course.streams.get(stream, (at, at))
+        self.course.streams[stream] = (first, at)
 
 
 def costs(course: Course) -> list[Cost]:
     """Dearest first."""
     by_name: dict[str, list[tuple[FaultDone, float, float]]] = defaultdict(list)
-    waits = sorted(span for spans in course.spans.values() for span in spans)
+    waits = sorted(course.waits)
     silences = list(shared_silences(waits))
     for fault in course.faults:
         by_name[f"{fault.target} {fault.action}"].append(
@@ -145,7 +153,7 @@ def shared_silences(waits: list[Span]) -> Iterator[Span]:
     """Times of more than SILENCE_SECONDS in which somebody waited and nobody saw anything. `waits` is sorted."""
     moments = sorted({end for _, end in waits})
     starts = [start for start, _ in waits]
-    for before, after in zip(moments, moments[1:], strict=False):
+    for before, after in itertools.pairwise(moments):
         if after - before <= SILENCE_SECONDS:
             continue
         # The one whose wait ended the silence waited at least from its own start.

@@ -73,7 +73,7 @@ async def held_events(stack: FaultStack, streams: Iterable[str]) -> list[EventHe
     found: list[EventHeld] = []
     async with Redis.from_url(stack.redis_url) as redis:
         for stream in streams:
-            epoch = await redis.hget(keys.job(TENANT, stream), "epoch")  # type: ignore[misc]  # redis-py: Awaitable | value
+            epoch = await redis.hget(keys.job(TENANT, stream), "epoch")
             if epoch is None:
                 continue  # ended so long ago that it was let go
             for _, fields in await redis.xrange(keys.tokens(TENANT, stream)):

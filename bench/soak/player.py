@@ -12,23 +12,20 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from enum import StrEnum
 from typing import Any
 
-import orjson
-from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
+from bench.soak.link import Link, Lost
+from bench.soak.told import Frame, Told
 from pmcp_common.contracts.errors import BY_CODE
-from pmcp_common.contracts.frames import CANCELLED, CHUNK, COMPLETE, ERROR, START
-from pmcp_common.testing.history import ClientRecorder, Recorder
+from pmcp_common.contracts.frames import START
+from pmcp_common.testing.history import Recorder
 
-Frame = dict[str, Any]
-ENDS = frozenset({COMPLETE, CANCELLED, ERROR})
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 OPEN_SECONDS = 4.0
 PING_SECONDS = 3.0
@@ -46,123 +43,12 @@ class Way(StrEnum):
     """The same request under the same key: replayed from the beginning, then live."""
     READ = "read"
     """`stream.read` after the last position, until the end."""
+    RESUME = "resume"
+    """`session.resume` with the last position: what was missed, then live."""
 
 
 class GaveUp(Exception):
     """No end within the player's patience: the history shows a request that never ended."""
-
-
-class Lost(Exception):
-    """The socket is gone."""
-
-
-@dataclass(slots=True)
-class Told:
-    """What became of one message, as the player saw it. Times are monotonic seconds."""
-
-    request: str
-    marker: str
-    sent_at: float
-    params: dict[str, Any] = field(default_factory=dict)
-    accepted_at: float | None = None
-    first_at: float | None = None
-    ended_at: float | None = None
-    stream: str = ""
-    message_id: str = ""
-    epoch: str = ""
-    last_seq: int = 0
-    text: str = ""
-    frames: int = 0
-    end: Frame | None = None
-    refusals: list[int] = field(default_factory=list)
-    resumes: list[float] = field(default_factory=list)
-    """Seconds from a lost socket to the first frame of the stream on the next one."""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _cut_at: float | None = None
-
-    @property
-    def state(self) -> str:
-        return "" if self.end is None else str(self.end.get("state", "failed"))
-
-    async def until(self, condition: Callable[[Told], bool], timeout_seconds: float = 20.0) -> None:
-        """Raises TimeoutError."""
-        async with asyncio.timeout(timeout_seconds):
-            while not condition(self):
-                self.changed.clear()
-                await self.changed.wait()
-
-    def take(self, result: Mapping[str, Any], now: float) -> None:
-        kind = result.get("event_type")
-        if self._cut_at is not None:
-            self.resumes.append(now - self._cut_at)
-            self._cut_at = None
-        if kind == START:
-            self.accepted_at = self.accepted_at or now
-            if result["stream_id"] != self.stream or result.get("epoch", "") != self.epoch:
-                self.last_seq, self.text = 0, ""
-            self.stream, self.epoch = result["stream_id"], result.get("epoch", "")
-            self.message_id = result.get("message_id", "")
-        elif kind == CHUNK:
-            self.first_at = self.first_at or now
-            self.frames += 1
-            if result["seq"] > self.last_seq:
-                self.last_seq = result["seq"]
-                self.text += result["chunk"]
-        elif kind in ENDS:
-            self.end, self.ended_at = dict(result), now
-        self.changed.set()
-
-    def was_cut(self) -> None:
-        if self._cut_at is None:
-            self._cut_at = time.monotonic()
-
-
-class Link:
-    """One open socket."""
-
-    def __init__(self, socket: ClientConnection, record: ClientRecorder) -> None:
-        self._socket = socket
-        self._record = record
-        self._waiting: dict[str, asyncio.Queue[Frame | None]] = {}
-        self.lost = False
-
-    async def read(self) -> None:
-        try:
-            while True:
-                frame = orjson.loads(await self._socket.recv())
-                waiting = self._waiting.get(str(frame.get("id")))
-                if waiting is not None:
-                    waiting.put_nowait(frame)
-        except ConnectionClosed as error:
-            self._record.closed(error.rcvd.code if error.rcvd else 1006)
-        finally:
-            self.lost = True
-            for waiting in self._waiting.values():
-                waiting.put_nowait(None)
-
-    async def ask(self, number: str, method: str, params: Mapping[str, Any]) -> AsyncIterator[Frame]:
-        """Frames with this id, until the caller stops. Raises Lost."""
-        queue: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._waiting[number] = queue
-        try:
-            await self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": dict(params)})
-            while (frame := await queue.get()) is not None:
-                yield frame
-            raise Lost
-        finally:
-            if self._waiting.get(number) is queue:
-                del self._waiting[number]
-
-    async def send(self, frame: Frame) -> None:
-        if self.lost:
-            raise Lost
-        try:
-            await self._socket.send(orjson.dumps(frame).decode())
-        except ConnectionClosed as error:
-            raise Lost from error
-
-    async def close(self) -> None:
-        await self._socket.close()
 
 
 class Player:
@@ -192,6 +78,7 @@ class Player:
         self._link: Link | None = None
         self._reader: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
+        self._session: dict[str, str] | None = None
         self._door = self._chance.randrange(len(self._urls))
 
     # ---- talking
@@ -235,6 +122,8 @@ class Player:
             link = await self.link()
             if told.stream and self._way is Way.READ:
                 await self._read_rest(link, told)
+            elif told.stream in link.recovered:
+                await self._hear_rest(link, told)
             else:
                 await self._follow(link, told)
         except Lost:
@@ -243,17 +132,18 @@ class Player:
 
     async def _follow(self, link: Link, told: Told) -> None:
         again = bool(told.stream)
-        async for frame in link.ask(told.request, "persona.chat_stream", told.params):
-            result = frame.get("result") or {}
-            if again and result.get("event_type") == START and result["stream_id"] == told.stream:
-                self.record.resumed(told.stream, told.epoch, 0, recovered=True)
-                again = False
-            if await self._refused(frame, told):
-                return
-            self.record.wire(frame)
-            told.take(result, time.monotonic())
-            if told.end is not None:
-                return
+        async with aclosing(link.ask(told.request, "persona.chat_stream", told.params)) as frames:
+            async for frame in frames:
+                result = frame.get("result") or {}
+                if again and result.get("event_type") == START and result["stream_id"] == told.stream:
+                    self.record.resumed(told.stream, told.epoch, 0, recovered=True)
+                    again = False
+                if await self._refused(frame, told):
+                    return
+                self.record.wire(frame)
+                told.take(result, time.monotonic())
+                if told.end is not None:
+                    return
 
     async def _refused(self, frame: Frame, told: Told) -> bool:
         """True: not accepted now, but the same request may be later; after the pause the server asked for."""
@@ -277,6 +167,14 @@ class Player:
         await asyncio.sleep(min(2.0, pause) * self._chance.uniform(0.5, 1.0))
         return True
 
+    async def _hear_rest(self, link: Link, told: Told) -> None:
+        async with aclosing(link.rest_of(told.stream)) as frames:
+            async for frame in frames:
+                self.record.wire(frame)
+                told.take(frame["params"], time.monotonic())
+                if told.end is not None:
+                    return
+
     async def _read_rest(self, link: Link, told: Told) -> None:
         self.record.resumed(told.stream, told.epoch, told.last_seq, recovered=True)
         while told.end is None:
@@ -293,10 +191,11 @@ class Player:
     async def call(self, method: str, params: Mapping[str, Any], *, link: Link | None = None) -> Frame:
         """One answer. Raises Lost, TimeoutError."""
         link = link or await self.link()
-        async with asyncio.timeout(CALL_SECONDS):
-            async for frame in link.ask(f"call-{next(self._numbers)}", method, params):
-                return frame
-        raise Lost
+        async with (
+            asyncio.timeout(CALL_SECONDS),
+            aclosing(link.ask(f"call-{next(self._numbers)}", method, params)) as frames,
+        ):
+            return await anext(frames)
 
     async def cancel(self, told: Told) -> Frame:
         self.record.cancelled(told.stream)
@@ -340,8 +239,39 @@ class Player:
             ping_timeout=PING_SECONDS,
             proxy=None,
         )
-        self._link = Link(socket, self.record)
-        self._reader = asyncio.create_task(self._link.read(), name=f"reader of {self.name}")
+        link = Link(socket, self.record)
+        self._reader = asyncio.create_task(link.read(), name=f"reader of {self.name}")
+        if self._way is Way.RESUME:
+            try:
+                await self._take_session(link)
+            except (Lost, TimeoutError):
+                link.lost = True
+        self._link = link
+
+    async def _take_session(self, link: Link) -> None:
+        """Resumed where there is one, else opened. Raises Lost, TimeoutError."""
+        cut = [told for told in self.told if told.stream and told.end is None]
+        if self._session is not None:
+            positions = [{"stream_id": one.stream, "epoch": one.epoch, "last_seq": one.last_seq} for one in cut]
+            answer = await self.call("session.resume", {**self._session, "streams": positions}, link=link)
+            if "error" not in answer:
+                self._keep_session(answer["result"])
+                self._note_recoveries(link, cut, answer["result"]["streams"])
+                return
+        answer = await self.call("session.open", {}, link=link)
+        if "error" in answer:
+            raise Lost
+        self._keep_session(answer["result"])
+
+    def _keep_session(self, result: Frame) -> None:
+        self._session = {"session_id": result["session_id"], "resume_token": result["resume_token"]}
+
+    def _note_recoveries(self, link: Link, cut: Sequence[Told], recoveries: Sequence[Frame]) -> None:
+        for told, found in zip(cut, recoveries, strict=True):
+            recovered, reason = found["recovered"], found["reason"] or ""
+            self.record.resumed(told.stream, found["epoch"], told.last_seq, recovered=recovered, reason=reason)
+            if recovered:
+                link.recovered.add(told.stream)
 
     async def _drop(self) -> None:
         link, self._link = self._link, None

@@ -25,7 +25,7 @@ async def test_cancelled_at_any_point_a_reply_ends_at_once_and_the_model_is_left
         told = player.begin()
         hearing = asyncio.create_task(player.hear(told))
         point = chance.randrange(12)
-        await told.until(lambda told, point=point: told.last_seq >= point and told.accepted_at is not None)
+        await told.until_shown(point)
         asked_at = time.monotonic()
         answers = await asyncio.gather(player.cancel(told), player.cancel(told))
         await hearing
@@ -49,7 +49,7 @@ async def test_a_reply_whose_client_left_goes_on_to_its_row(trial: Trial) -> Non
     player = await trial.player()
     told = player.begin()
     hearing = asyncio.create_task(player.hear(told))
-    await told.until(lambda told: told.last_seq >= 3)
+    await told.until_shown(3)
     hearing.cancel()
     await asyncio.gather(hearing, return_exceptions=True)
     await player.leave()

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bench.soak.player import Player, Told, Way
+from bench.soak.player import Player, Way
+from bench.soak.told import Told
 from pmcp_common.testing.history import read_history
 from pmcp_common.testing.history_entries import SocketClosed
 from pmcp_common.testing.process_killer import Action, Outcome, ProcessKiller, Target
@@ -60,7 +61,7 @@ async def _mid_stream(players: list[Player]) -> tuple[list[Told], list[asyncio.T
     told = [player.begin() for player in players]
     hearing = [asyncio.create_task(player.hear(one)) for player, one in zip(players, told, strict=True)]
     for one in told:
-        await one.until(lambda one: one.last_seq >= 3)
+        await one.until_shown(3)
     return told, hearing
 
 

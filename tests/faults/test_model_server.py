@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bench.soak.player import Told
+from bench.soak.told import Told
 from pmcp_common.testing.fake_model_script import STATUS_OF_KIND, Behaviour, Kind
 from tests.faults.conftest import FIRST_TOKEN_SECONDS, IDLE_SECONDS, Trial
 

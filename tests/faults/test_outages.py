@@ -9,7 +9,8 @@ import pytest
 
 from bench.soak.fault_stack import until
 from bench.soak.holdings import held_rows
-from bench.soak.player import Player, Told
+from bench.soak.player import Player
+from bench.soak.told import Told
 from pmcp_common.contracts.errors import UNAVAILABLE
 from pmcp_common.testing.process_killer import Action
 from tests.faults.conftest import Trial
@@ -27,7 +28,7 @@ async def _begin(trial: Trial, count: int, position: int = 3) -> tuple[list[Told
     told = [player.begin() for player in players]
     hearing = [asyncio.create_task(player.hear(one)) for player, one in zip(players, told, strict=True)]
     for one in told:
-        await one.until(lambda one: one.last_seq >= position)
+        await one.until_shown(position)
     return told, hearing
 
 

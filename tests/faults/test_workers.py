@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 import pytest
 
-from bench.soak.player import Told
+from bench.soak.holdings import asked_marker
+from bench.soak.told import Told
+from pmcp_common.testing.fake_model_record import Recorder
 from pmcp_common.testing.process_killer import Action
 from tests.faults.conftest import Trial
 
@@ -27,12 +30,12 @@ async def test_workers_killed_while_they_write_cost_a_pause(trial: Trial) -> Non
         told.append(player.begin())
         hearing.append(asyncio.create_task(player.hear(told[-1])))
         behind = min(positions) if position == min(positions) else position - positions[len(told)]
-        await told[-1].until(lambda one, behind=behind: one.last_seq >= behind)
+        await told[-1].until_shown(behind)
     shown = [(one, one.last_seq) for one in told if one.end is None]
     killed_at = time.monotonic()
     await asyncio.gather(*(trial.hazards.strike(name, Action.KILL) for name in trial.stack.parts("worker")))
     for one, before in shown:
-        await one.until(lambda one, before=before: one.last_seq > before or one.end is not None, NEW_TOKEN_SECONDS)
+        await one.until_shown(before + 1, NEW_TOKEN_SECONDS)
     assert time.monotonic() - killed_at < NEW_TOKEN_SECONDS
     await asyncio.gather(*hearing)
     assert [one.state for one in told] == ["done"] * len(told)
@@ -43,7 +46,7 @@ async def test_a_worker_killed_while_it_commits_loses_no_row_and_writes_none_twi
     told = [player.begin() for player in await trial.players(3)]
     hearing = [asyncio.create_task(player.hear(one)) for player, one in zip(trial.here, told, strict=True)]
     for one in told:
-        await one.until(lambda one: one.last_seq >= 1)
+        await one.until_shown(1)
     trial.stack.postgres.blackhole()
     await trial.stack.model.wait_until(lambda seen: seen.live_generations == 0)
     await asyncio.gather(*(trial.hazards.strike(name, Action.KILL) for name in trial.stack.parts("worker")))
@@ -58,7 +61,7 @@ async def test_a_message_that_kills_every_worker_fails_and_the_queue_moves_on(tr
     fatal = victim.begin("This one is fatal.")
     hearing = asyncio.create_task(victim.hear(fatal))
     for attempt in range(1, 4):
-        await trial.stack.model.wait_until(lambda seen, n=attempt: _calls(seen, fatal) >= n, NEW_TOKEN_SECONDS)
+        await trial.stack.model.wait_until(partial(_asked, fatal, attempt), NEW_TOKEN_SECONDS)
         await asyncio.gather(*(trial.hazards.strike(name, Action.KILL) for name in trial.stack.parts("worker")))
     trial.script()
     assert (await other.say()).state == "done"
@@ -67,5 +70,9 @@ async def test_a_message_that_kills_every_worker_fails_and_the_queue_moves_on(tr
     assert _calls(trial.stack.model.seen, fatal) == 3
 
 
-def _calls(seen: object, told: Told) -> int:
-    return sum(1 for request in seen.requests if told.marker in str(request.messages[-1]))  # type: ignore[attr-defined]
+def _calls(seen: Recorder, told: Told) -> int:
+    return sum(asked_marker(request) == told.marker for request in seen.requests)
+
+
+def _asked(told: Told, times: int, seen: Recorder) -> bool:
+    return _calls(seen, told) >= times

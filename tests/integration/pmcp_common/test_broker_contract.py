@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -14,9 +15,16 @@ from typing import Any
 
 import pytest
 
+from pmcp_common.bus import Position
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.errors import IdempotencyConflict, NoActivePersona, StreamNotFound, TooManyRequests
+from pmcp_common.contracts.errors import (
+    IdempotencyConflict,
+    NoActivePersona,
+    SessionReplaced,
+    StreamNotFound,
+    TooManyRequests,
+)
 from pmcp_common.contracts.jobs import (
     MAX_ATTEMPTS,
     AppendResult,
@@ -56,6 +64,8 @@ class Broker:
     next_ticket: Callable[[], Awaitable[tuple[str, str]]]
     """Job id and ticket of the next announced job; raises TimeoutError at once when none waits."""
     remembered: Callable[[], Awaitable[int]]
+    pass_deadline: Callable[[str], Awaitable[None]]
+    set_generation: Callable[[str, int], Awaitable[None]]
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -86,7 +96,13 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     async def remembered() -> int:
         return int(await redis.zcard(keys.REMEMBER_QUEUE))
 
-    yield Broker(queue, bus, set_persona, expire_lease, next_ticket, remembered)
+    async def pass_deadline(job_id: str) -> None:
+        await redis.hset(keys.job("local", job_id), "deadline_ms", str(int(time.time() * 1000) - 1))  # type: ignore[misc]
+
+    async def set_generation(session_id: str, gen: int) -> None:
+        await redis.hset(keys.session("local", session_id), "gen", str(gen))  # type: ignore[misc]
+
+    yield Broker(queue, bus, set_persona, expire_lease, next_ticket, remembered, pass_deadline, set_generation)
     await redis.aclose()
 
 
@@ -108,7 +124,13 @@ def _memory() -> Broker:
     async def remembered() -> int:
         return len(twin.remembered)
 
-    return Broker(twin, twin, set_persona, expire_lease, next_ticket, remembered)
+    async def pass_deadline(job_id: str) -> None:
+        clock.seconds = twin._jobs["local", job_id].deadline
+
+    async def set_generation(session_id: str, gen: int) -> None:
+        twin.generations["local", session_id] = gen
+
+    return Broker(twin, twin, set_persona, expire_lease, next_ticket, remembered, pass_deadline, set_generation)
 
 
 def submission(**fields: Any) -> Submission:
@@ -387,3 +409,99 @@ async def test_cancel_hints_name_the_job(broker: Broker) -> None:
             await broker.queue.cancel("local", "local", job.job_id)
             await asyncio.wait([hint], timeout=0.05)
         assert hint.result() == ("local", claim.submission.job_id)
+
+
+async def test_heard_characters_are_kept_for_the_worker_and_the_first_word_counts(broker: Broker) -> None:
+    claim = await begin(broker)
+    assert await broker.queue.heard_chars(claim) is None
+    for heard in (None, 4, 9):
+        await broker.queue.cancel("local", "local", claim.submission.job_id, heard_chars=heard)
+    assert await broker.queue.heard_chars(claim) == 4
+
+
+async def test_a_cancel_that_is_meant_for_an_older_attachment_does_nothing(broker: Broker) -> None:
+    claim = await begin(broker)
+    job_id = claim.submission.job_id
+    position = Position(job_id, await epoch_of(broker, job_id), 0)
+    (found,) = await broker.bus.attach("local", "local", "gateway-2", [position])
+    assert found.attachment == 1
+    assert await broker.queue.cancel("local", "local", job_id, attachment=0) == "claimed"
+    assert await broker.queue.renew(claim) == AppendResult.OK
+    assert await broker.queue.cancel("local", "local", job_id, attachment=1) == "cancelling"
+
+
+async def epoch_of(broker: Broker, job_id: str) -> str:
+    return str((await broker.bus.read("local", "local", job_id, 0)).epoch)
+
+
+async def begin(broker: Broker, **fields: Any) -> Claim:
+    """A claimed job."""
+    accepted = await broker.queue.submit(submission(**fields))
+    claim = await broker.queue.claim("local", accepted.stream_id)
+    assert isinstance(claim, Claim)
+    return claim
+
+
+async def test_an_attached_stream_is_live_at_the_new_gateway_and_no_longer_at_the_old(broker: Broker) -> None:
+    claim = await begin(broker)
+    job_id = claim.submission.job_id
+    await broker.bus.append([(claim, Delta(job_id, 1, 1, "a"))])
+    async with aclosing(broker.bus.subscribe("gateway-2")) as live:
+        assert await anext(live) == []
+        position = Position(job_id, await epoch_of(broker, job_id), 1)
+        (found,) = await broker.bus.attach("local", "local", "gateway-2", [position])
+        assert (found.reason, found.head_seq, found.on_interrupt) == (None, 1, "continue")
+        await broker.bus.append([(claim, Delta(job_id, 2, 1, "b"))])
+        async with asyncio.timeout(WAIT_SECONDS):
+            assert [event.seq for event in await anext(live)] == [2]
+
+
+async def test_a_stream_is_attached_whole_or_not_at_all(broker: Broker) -> None:
+    claim = await begin(broker)
+    job_id = claim.submission.job_id
+    epoch = await epoch_of(broker, job_id)
+    positions = [Position(job_id, epoch, 1), Position(job_id, "old", 0), Position("none", epoch, 0)]
+    found = await broker.bus.attach("local", "local", "gateway-2", positions)
+    assert [attachment.reason for attachment in found] == ["ahead", "epoch_changed", "not_resumable"]
+    (foreign,) = await broker.bus.attach("local", "somebody", "gateway-2", [Position(job_id, epoch, 0)])
+    assert foreign.reason == "not_resumable"
+
+
+async def test_a_repeated_message_attaches_its_stream_to_the_gateway_that_asked_last(broker: Broker) -> None:
+    first = submission(idempotency_key="k", body_hash="b")
+    await broker.queue.submit(first)
+    again = await broker.queue.submit(submission(idempotency_key="k", body_hash="b", gateway_id="gateway-2"))
+    assert (again.stream_id, again.duplicate, again.attachment) == (first.job_id, True, 1)
+    (known, unknown) = await broker.queue.accepted("local", "local", ["k", "other"])
+    assert (known.stream_id, known.message_id, unknown) == (first.job_id, first.message_id, None)
+    assert await broker.queue.accepted("local", "somebody", ["k"]) == [None]
+
+
+async def test_a_late_reply_is_ended_by_whoever_asks_and_not_before(broker: Broker) -> None:
+    waiting = submission(deadline_ms=60_000)
+    await broker.queue.submit(waiting)
+    left = await broker.queue.expire("local", "local", waiting.job_id)
+    assert 0 < left <= 60
+    with pytest.raises(StreamNotFound):
+        await broker.queue.expire("local", "somebody", waiting.job_id)
+    await broker.pass_deadline(waiting.job_id)
+    assert await broker.queue.expire("local", "local", waiting.job_id) == 0
+    page = await broker.bus.read("local", "local", waiting.job_id, 0)
+    (end,) = page.events
+    assert (end.seq, end.state, end.finish_reason, end.error_code) == (1, "failed", "deadline", -32010)
+    assert end.sha256 == hashlib.sha256(b"").hexdigest()
+    assert await broker.queue.expire("local", "local", waiting.job_id) == 0
+
+
+async def test_a_late_worker_that_lives_is_left_a_moment(broker: Broker) -> None:
+    claim = await begin(broker)
+    await broker.pass_deadline(claim.submission.job_id)
+    assert await broker.queue.renew(claim) == AppendResult.OK
+    assert 0 < await broker.queue.expire("local", "local", claim.submission.job_id) <= 15
+
+
+async def test_a_socket_of_an_older_generation_may_not_speak(broker: Broker) -> None:
+    await broker.set_generation("session-1", 2)
+    with pytest.raises(SessionReplaced):
+        await broker.queue.submit(submission(session_gen=1))
+    await broker.queue.submit(submission(session_gen=2))

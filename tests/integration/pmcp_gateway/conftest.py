@@ -249,6 +249,16 @@ async def peers() -> AsyncIterator[Peers]:
     await runner.cleanup()
 
 
+async def until(probe: Callable[[], Awaitable[Any]]) -> Any:
+    """The probe's first true answer: for what another task does and announces to nobody."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            answer = await probe()
+            if answer:
+                return answer
+            await asyncio.sleep(0.01)
+
+
 StartGateway = Callable[..., Awaitable[Gateway]]
 
 

@@ -209,6 +209,16 @@ async def test_seventeen_in_flight_are_one_too_many(player: Player, worker: Work
     assert (await player.ask("persona.list", {}, "more"))["result"]["total_count"] == 2
 
 
+async def test_a_client_that_does_not_heed_the_limit_is_cut_off(start_gateway: StartGateway, worker: Worker) -> None:
+    gateway = await start_gateway(gateway_max_in_flight=1)
+    async with gateway.player() as player:
+        await player.ask(CHAT, {"message": "Hi", **ARIA})
+        for number in range(1000):
+            await player.send({"id": number, "method": "persona.list"})
+        assert await player.close_code() == 4008
+        await (await worker.take()).end()
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost.evil.example", "file://"])
 async def test_a_foreign_origin_is_refused(gateway: Gateway, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused:

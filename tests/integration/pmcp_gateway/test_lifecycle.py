@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import signal
 import subprocess
@@ -15,11 +16,13 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
+from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
+from pmcp_common.contracts import closing, keys
 from pmcp_common.redis_link import connect as connect_redis
 
-from .conftest import WAIT_SECONDS, Gateway, Peers, Player, StartGateway, Worker
+from .conftest import WAIT_SECONDS, Gateway, Peers, Player, StartGateway, Worker, until
 
 CHAT = "persona.chat_stream"
 HELLO = {"message": "Hello", "persona_id": "Aria"}
@@ -83,6 +86,97 @@ async def test_a_reader_who_is_too_slow_is_cut_off_and_can_read_the_rest_later(
 
 def _cut_off_count() -> float:
     return REGISTRY.get_sample_value("pmcp_gateway_closed_total", {"code": "4010"}) or 0.0
+
+
+@pytest.mark.parametrize(("policy", "heard"), [("stop", None), ("reset", b"0")])
+async def test_a_reply_whose_player_does_not_come_back_is_ended_when_it_was_asked_to_be(
+    start_gateway: StartGateway, worker: Worker, redis: Redis, policy: str, heard: bytes | None
+) -> None:
+    gateway = await start_gateway(gateway_interrupt_seconds=0.05)
+    async with gateway.player() as player:
+        await player.ask(CHAT, {**HELLO, "on_interrupt": policy})
+        reply = await worker.take()
+    job = keys.job("local", reply.claim.submission.job_id)
+    await until(lambda: redis.hget(job, "cancel"))  # type: ignore[arg-type,return-value]
+    assert await redis.hget(job, "heard_chars") == heard  # type: ignore[misc]
+
+
+async def test_a_reply_whose_player_came_back_in_time_goes_on(
+    start_gateway: StartGateway, worker: Worker, redis: Redis
+) -> None:
+    gateway = await start_gateway(gateway_interrupt_seconds=0.1)
+    async with gateway.player() as player:
+        opened = await player.result("session.open")
+        start = (await player.ask(CHAT, {**HELLO, "on_interrupt": "stop"}))["result"]
+        reply = await worker.take()
+    async with gateway.player() as player:
+        where = {"stream_id": start["stream_id"], "epoch": start["epoch"], "last_seq": 0}
+        resume = {name: opened[name] for name in ("session_id", "resume_token")}
+        await player.result("session.resume", {**resume, "streams": [where]})
+        await asyncio.sleep(0.2)
+        assert await redis.hget(keys.job("local", start["stream_id"]), "cancel") is None  # type: ignore[misc]
+        await reply.end()
+        assert (await player.receive())["params"]["state"] == "done"
+
+
+async def test_a_message_says_how_durable_it_is(start_gateway: StartGateway, own_valkey: tuple[Any, str]) -> None:
+    volatile = await start_gateway()  # the run's Valkey keeps no file
+    durable = await start_gateway(redis_url=SecretStr(own_valkey[1]))
+    for gateway, word in ((volatile, "volatile"), (durable, "durable")):
+        async with gateway.player() as player:
+            assert (await player.ask(CHAT, HELLO))["result"]["durability"] == word
+
+
+async def test_a_deadline_is_kept_even_without_any_worker(gateway: Gateway, player: Player) -> None:
+    start = (await player.ask(CHAT, {**HELLO, "deadline_ms": 100}))["result"]
+    end = await player.receive()
+    assert (end["result"]["stream_id"], end["result"]["event_type"]) == (start["stream_id"], "stream_error")
+    assert (end["result"]["seq"], end["result"]["finish_reason"]) == (1, "deadline")
+    assert end["result"]["sha256"] == hashlib.sha256(b"").hexdigest()
+    assert end["error"]["data"]["error"].startswith("deadline_exceeded")
+
+
+@pytest.mark.parametrize("deadline", [0, -1, 300_001, 31_536_000_000, "100", 1.5, 2**63])
+async def test_a_deadline_that_is_none_is_refused(player: Player, deadline: object) -> None:
+    frame = await player.ask("persona.chat", {**HELLO, "deadline_ms": deadline})
+    assert frame["error"]["code"] == -32602
+    assert "deadline_ms" in frame["error"]["message"]
+
+
+async def test_a_cancel_says_how_much_was_heard(player: Player, worker: Worker, redis: Redis) -> None:
+    start = (await player.ask(CHAT, HELLO, "s"))["result"]
+    reply = await worker.take()
+    cancel = {"stream_id": start["stream_id"], "heard_chars": 4}
+    assert (await player.result("stream.cancel", cancel))["status"] == "cancelling"
+    assert await redis.hget(keys.job("local", start["stream_id"]), "heard_chars") == b"4"  # type: ignore[misc]
+    await reply.end("cancelled")
+    await player.receive()
+    for heard in (-1, "4", 2**63):
+        error = (await player.ask("stream.cancel", {**cancel, "heard_chars": heard}))["error"]
+        assert error["code"] == -32602
+    assert (await player.result("stream.cancel", cancel))["status"] == "cancelled"
+
+
+async def nobody_is_connected() -> bool:
+    return not REGISTRY.get_sample_value("pmcp_gateway_connections")
+
+
+async def test_a_socket_that_answers_no_ping_is_found(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway.server.config, "ws_ping_interval", 0.05)
+    monkeypatch.setattr(gateway.server.config, "ws_ping_timeout", 0.05)
+    monkeypatch.setattr("pmcp_gateway.server.DEAD_SECONDS", 0.05)
+    host, port = gateway.address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"GET /mcp HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    async with asyncio.timeout(WAIT_SECONDS):
+        with contextlib.suppress(ConnectionResetError):
+            while await reader.read(1000):
+                pass
+    await until(nobody_is_connected)
+    writer.close()
 
 
 async def test_a_player_who_leaves_does_not_end_the_reply(gateway: Gateway, worker: Worker) -> None:
@@ -200,7 +294,9 @@ async def test_on_sigterm_it_sends_everyone_away_with_1012_and_goes(
             await player.ask(CHAT, HELLO)
             started = time.monotonic()
             process.send_signal(signal.SIGTERM)
+            assert (await player.receive())["method"] == "session.draining"
             assert await player.close_code() == 1012
+            assert closing.reconnect_hint_ms(socket.close_reason or "") is not None
             break
         async with asyncio.timeout(WAIT_SECONDS):
             _, log = await process.communicate()

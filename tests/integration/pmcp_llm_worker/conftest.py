@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import orjson
 import pytest
@@ -15,6 +16,7 @@ from redis.asyncio import Redis
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
+from pmcp_common.contracts.accepted_jobs import AcceptedJob, AcceptedJobs, LostJobsQuery, SettledJobs
 from pmcp_common.contracts.jobs import End
 from pmcp_common.contracts.memories import CommitTurns, ContextRequest, RememberRequest
 from pmcp_common.contracts.personas import Interaction
@@ -27,6 +29,7 @@ from pmcp_llm_worker.worker import build_app
 from tests.unit.pmcp_llm_worker.doubles import TENANT, Memory, Personas, submission
 
 WAIT_SECONDS = 5.0
+T = TypeVar("T")
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Services:
     url: str = ""
     personas: Personas = field(default_factory=Personas)
     memory: Memory = field(default_factory=Memory)
+    record: JobRecords = field(default_factory=lambda: JobRecords())
     away: bool = False
     request_ids: set[str] = field(default_factory=set)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -43,6 +47,30 @@ class Services:
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_SECONDS), self.changed:
             await self.changed.wait_for(condition)
+
+
+@dataclass
+class JobRecords:
+    """The record of accepted jobs as the memory service keeps it."""
+
+    rows: dict[str, AcceptedJob] = field(default_factory=dict)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post(f"/v1/accepted-jobs/{verb}", getattr(self, verb)) for verb in ("record", "settle", "lost")]
+
+    async def record(self, request: web.Request) -> web.Response:
+        jobs = AcceptedJobs.model_validate_json(await request.read()).jobs
+        self.rows.update({job.job_id: job for job in jobs})
+        return _json({"rows": len(jobs)})
+
+    async def settle(self, request: web.Request) -> web.Response:
+        jobs = SettledJobs.model_validate_json(await request.read()).jobs
+        return _json({"rows": sum(self.rows.pop(job.job_id, None) is not None for job in jobs)})
+
+    async def lost(self, request: web.Request) -> web.Response:
+        query = LostJobsQuery.model_validate_json(await request.read())
+        jobs = [job.model_dump() for job in self.rows.values() if job.epoch != query.epoch]
+        return _json({"jobs": jobs[: query.limit]})
 
 
 def _json(document: object) -> web.Response:
@@ -92,6 +120,7 @@ def _application(services: Services) -> web.Application:
         return response
 
     app = web.Application(middlewares=[watch])
+    app.add_routes(services.record.routes())
     app.add_routes(
         [
             web.get("/readyz", ready),
@@ -169,6 +198,14 @@ def settings_for(redis_url: str, services: Services, model_url: str, **changes: 
         "model_first_token_seconds": 2.0,
     }
     return WorkerSettings.model_validate(fields | changes)
+
+
+async def eventually(look: Callable[[], Awaitable[T]]) -> T:
+    """The first true answer. Redis tells nobody when such a key changes, so it is looked at again."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (seen := await look()):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+    return seen
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -13,6 +14,7 @@ from pmcp_llm_worker.line_stream import open_session
 from pmcp_llm_worker.model import Generation, ModelMissing, Patience
 from pmcp_llm_worker.openai_compat import OpenAICompatClient
 from pmcp_llm_worker.prompt import PromptParts, assemble
+from pmcp_llm_worker.seam import trim_seam
 from pmcp_local.model import MODEL_NAME
 from tests.unit.pmcp_llm_worker.doubles import NOW, aria, standing, turn
 
@@ -80,3 +82,16 @@ async def test_an_unknown_name_is_reported_with_what_there_is(
     assert not report.ok
     assert MODEL_NAME in report.reason
     assert issubclass(ModelMissing, Exception)
+
+
+async def test_a_reply_that_broke_off_is_continued_as_if_it_had_not(client: OpenAICompatClient) -> None:
+    """Sampling is off, so the continuation is the rest of the same reply, or a new beginning that the seam removes."""
+    prompt = assemble(parts("Tell me about Silverglade."), 1000).prompt
+    pieces: list[str] = []
+    await client.generate(prompt, GENERATION, Patience(), pieces.append)
+    whole, said = "".join(pieces), "".join(pieces[:10])
+    rest: list[str] = []
+    half = replace(GENERATION, max_tokens=14)
+    await client.generate(replace(prompt, said=said), half, Patience(), rest.append)
+    joined = said + trim_seam(said, "".join(rest))
+    assert joined[: len(said) + 20] == whole[: len(said) + 20]

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import orjson
@@ -16,7 +15,7 @@ import pytest
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.jobs import Claim, Delta
+from pmcp_common.contracts.jobs import Claim, Delta, JobState
 from pmcp_common.contracts.memories import CommitTurns, Role
 from pmcp_common.queue_arq import ArqJobQueue, QueueLimits
 from pmcp_common.redis_link import connect
@@ -29,12 +28,13 @@ from tests.integration.pmcp_llm_worker.conftest import (
     WAIT_SECONDS,
     Client,
     Services,
+    eventually,
     running_worker,
     settings_for,
 )
 from tests.unit.pmcp_llm_worker.doubles import TENANT, turn
 
-T = TypeVar("T")
+LEASE_SECONDS = QueueLimits().lease_seconds
 
 
 async def test_a_message_is_answered_stored_and_remembered(
@@ -98,14 +98,6 @@ async def test_without_the_model_the_worker_runs_and_says_a_marked_line(
     assert await _board(client) == {}
 
 
-async def eventually(look: Callable[[], Awaitable[T]]) -> T:
-    """The first true answer. Redis tells nobody when such a key changes, so it is looked at again."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not (seen := await look()):  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.01)
-    return seen
-
-
 async def _spool_is_empty(client: Client) -> bool:
     return not await RedisTurnSpool(client.redis).oldest()
 
@@ -146,9 +138,10 @@ async def test_spooled_turns_are_kept_in_order_and_refused_ones_set_aside(client
     assert await client.redis.xlen(REFUSED) == 1
 
 
-async def test_a_reply_whose_worker_died_is_ended_by_another(
+async def test_a_reply_whose_worker_died_is_continued_by_another(
     valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
 ) -> None:
+    model_server.script = Script.of(Behaviour(text="I am Aria."))
     short = ArqJobQueue(client.redis, client.bus, QueueLimits(lease_seconds=0.05))
     job_id = await client.submit()
     claim = await short.claim(TENANT, job_id)
@@ -157,22 +150,27 @@ async def test_a_reply_whose_worker_died_is_ended_by_another(
     await client.redis.zadd(keys.RUNNING, {f"{TENANT}/{job_id}": 1})  # its lease has ended
     async with running_worker(settings_for(valkey_url, services, model_server.url)):
         end = await client.end(job_id)
-    assert (end.state, end.finish_reason, end.text, end.attempt) == ("failed", "interrupted", "I am", 2)
+    assert (end.state, end.finish_reason, end.text, end.attempt) == ("done", "stop", "I am Aria.", 2)
+    assert model_server.seen.requests[-1].messages[-1] == {"role": "assistant", "content": "I am"}
 
 
-async def test_a_draining_worker_leaves_its_reply_to_another(
+async def test_a_draining_worker_hands_its_reply_to_another_at_once(
     valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
 ) -> None:
-    model_server.script = Script.of(Behaviour(Kind.HANG_BEFORE_HEADERS))
-    settings = settings_for(valkey_url, services, model_server.url, model_first_token_seconds=60)
+    model_server.script = Script.of(Behaviour(Kind.HANG_AFTER_TOKENS, after_tokens=3), tokens=8)
+    settings = settings_for(valkey_url, services, model_server.url)
     async with running_worker(settings):
         job_id = await client.submit()
-        await model_server.wait_until(lambda seen: seen.live_generations == 1)
+        await model_server.wait_until(lambda seen: seen.tokens_sent == 3)
     page = await client.bus.read(TENANT, "local", job_id, 0)
-    assert page.events == ()
-    await client.redis.zadd(keys.RUNNING, {f"{TENANT}/{job_id}": 1})
+    assert page.state is JobState.QUEUED
+    began = time.monotonic()
     async with running_worker(settings):
-        assert (await client.end(job_id)).state == "done"
+        end = await client.end(job_id)
+    assert time.monotonic() - began < LEASE_SECONDS / 2
+    assert (end.state, end.attempt) == ("done", 2)
+    assert end.text.endswith("w1 w2 w3 w4 w5 w6 w7")
+    assert end.text.count("w1") == 1
 
 
 async def test_a_restarted_redis_is_waited_for(

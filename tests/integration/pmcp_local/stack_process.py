@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+import pty
 import signal
 import sys
+import termios
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pmcp_local.ports import find_free
 from pmcp_local.settings import inherited_environment
 
 WAIT_SECONDS = 5.0
+CTRL_C = b"\x03"
 START_SECONDS = 30.0  # a first start makes a database; the machine may be busy
 
 
@@ -25,6 +31,49 @@ async def eventually(condition: Callable[[], bool], seconds: float = WAIT_SECOND
     except TimeoutError:
         return False
     return True
+
+
+def _take_the_terminal() -> None:
+    """In the child: lead a session whose terminal is our standard input, so that Ctrl-C comes as a signal."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+class Terminal:
+    """The person's side of a pseudo terminal."""
+
+    def __init__(self, descriptor: int, process: asyncio.subprocess.Process) -> None:
+        self._descriptor = descriptor
+        self._process = process
+        self._changed = asyncio.Event()
+        self.said = ""
+        asyncio.get_running_loop().add_reader(descriptor, self._read)
+
+    def _read(self) -> None:
+        try:
+            piece = os.read(self._descriptor, 65536)
+        except OSError:  # nobody has the other side any more
+            piece = b""
+        if not piece:
+            self.close()
+        self.said += piece.decode(errors="replace")
+        self._changed.set()
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._descriptor, keys)
+
+    async def read_text(self, text: str) -> None:
+        async with asyncio.timeout(START_SECONDS):
+            while text not in self.said:
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(2 * WAIT_SECONDS):
+            return await self._process.wait()
 
 
 class StackProcess:
@@ -74,6 +123,39 @@ class StackProcess:
                 if text in line:
                     return line
         raise AssertionError(f"{text!r} never came:\n{''.join(self.output)}")
+
+    async def read_text(self, text: str) -> None:
+        """Until the text was said, at the end of a line or in the middle of one."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            while text not in self.said():
+                piece = await self.process.stdout.read(4096)
+                if not piece:
+                    raise AssertionError(f"{text!r} never came:\n{self.said()}")
+                self.output.append(piece.decode(errors="replace"))
+
+    @asynccontextmanager
+    async def at_a_terminal(self, *command: str) -> AsyncIterator[Terminal]:
+        """`python COMMAND…` as a person runs it: in the foreground of a terminal of its own."""
+        ours, theirs = pty.openpty()
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *command,
+                env={**self._environment, "TERM": "dumb"},
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                preexec_fn=_take_the_terminal,
+            )
+            os.close(theirs)
+            terminal = Terminal(ours, self.process)
+            try:
+                yield terminal
+            finally:
+                terminal.close()
+        finally:
+            os.close(ours)
 
     def interrupt(self, number: int = signal.SIGINT) -> None:
         self.process.send_signal(number)

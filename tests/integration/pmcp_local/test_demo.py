@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.integration.pmcp_local.stack_process import NewStack, StackProcess
+import pytest
+
+from tests.integration.pmcp_local.stack_process import CTRL_C, NewStack, StackProcess
 
 PARTS = ("postgres", "valkey", "model", "persona", "memory", "worker", "gateway")
 DEMO = ("-m", "pmcp_local", "demo", "--free-ports")
@@ -50,9 +52,22 @@ async def test_ctrl_c_in_the_middle_of_a_reply_leaves_nothing(new_stack: NewStac
     await stack.start(*DEMO)
     assert stack.process.stdin is not None
     stack.process.stdin.write(b"Tell me a long story.\n")
-    await stack.read_until("you> ")
+    await stack.read_text("Aria> ")
     stack.interrupt(signal.SIGINT)
     assert await stack.ended() == 130
+    assert not stack.living()
+
+
+@pytest.mark.parametrize("presses", [1, 3])
+async def test_ctrl_c_at_the_prompt_of_a_terminal_leaves_without_a_trace(new_stack: NewStack, presses: int) -> None:
+    stack = new_stack()
+    async with stack.at_a_terminal(*DEMO) as terminal:
+        await terminal.read_text("you> ")
+        for _ in range(presses):
+            terminal.press(CTRL_C)
+        assert await terminal.ended() == 130
+    assert "Traceback" not in terminal.said
+    assert "Error" not in terminal.said
     assert not stack.living()
 
 

@@ -221,10 +221,14 @@ async def test_a_failed_search_is_an_error_not_an_empty_list(service: Service) -
     assert answer.status_code == 503
 
 
-async def test_vectors_of_another_model_are_not_compared(service: Service) -> None:
+async def test_vectors_of_another_model_are_not_compared_and_words_find_the_memory_meanwhile(service: Service) -> None:
     await service.learn("my dog is called Rex")
     service.embedder.name = "newer"
-    assert await service.search("dog") == []
+    assert await service.search("hound") == []
+    body = {"persona_id": "aria", "player_id": "p1", "query": "dog"}
+    (memory,) = (await service.http.post("/v1/local/memories/search", json=body)).json()["memories"]
+    assert memory["similarity"] == 0
+    assert "meaning" not in memory["reasons"]
 
 
 async def test_statistics_count_what_the_player_may_recall(service: Service) -> None:

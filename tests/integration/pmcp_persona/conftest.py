@@ -51,7 +51,8 @@ async def dsn(make_database: Callable[[Mapping[str, Traversable]], Awaitable[str
 @pytest.fixture
 async def service(dsn: str) -> AsyncIterator[Service]:
     clock = StillClock()
-    settings = PersonaSettings(postgres_dsn=SecretStr(dsn))
+    # Nobody answers there: announcements are hints, and everything works without.
+    settings = PersonaSettings(postgres_dsn=SecretStr(dsn), redis_url=SecretStr("redis://127.0.0.1:1/0"))
     app = build_app(settings, clock)
     async with app.router.lifespan_context(app):
         rows = await asyncpg.connect(dsn)

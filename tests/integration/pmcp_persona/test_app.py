@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
+import httpx
 import pytest
 import uvicorn
 from pydantic import SecretStr
 
+from pmcp_common.bus_redis import channel_messages
+from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import PERSONA_NOT_FOUND, RemoteError
 from pmcp_common.contracts.personas import Interaction
 from pmcp_common.peers_http import HttpPersonaPeer, open_session
@@ -73,3 +78,32 @@ async def test_a_tenant_cannot_be_left_by_the_path(peer: HttpPersonaPeer) -> Non
     with pytest.raises(RemoteError) as missed:
         await peer.get("other", "../../local/personas/Aria", "p1")
     assert missed.value.code == PERSONA_NOT_FOUND.code
+
+
+async def test_in_the_world_scope_a_talk_tires_the_persona_for_everybody(dsn: str) -> None:
+    settings = PersonaSettings(
+        postgres_dsn=SecretStr(dsn), redis_url=SecretStr("redis://127.0.0.1:1/0"), persona_interaction_scope="world"
+    )
+    app = build_app(settings)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://persona/v1/local/personas") as http:
+            talk = {"player_id": "p1", "interaction_id": "i1", "duration_seconds": 600}
+            await http.post("/aria/interactions", json=talk)
+            seen = await http.get("/aria/turn-context", params={"player_id": "p2"})
+            assert not seen.json()["interaction_state"]["is_available"]
+            known = await http.get("/aria/relationship-with-player", params={"player_id": "p2"})
+            assert known.json()["relationship"] is None
+
+
+async def test_changes_and_deletions_are_announced(dsn: str, valkey_url: str) -> None:
+    app = build_app(PersonaSettings(postgres_dsn=SecretStr(dsn), redis_url=SecretStr(valkey_url)))
+    async with app.router.lifespan_context(app), aclosing(channel_messages(valkey_url, keys.PERSONA_CHANNEL)) as heard:
+        async with asyncio.timeout(5):
+            assert await anext(heard) is None
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://persona/v1/local/personas") as http:
+            aria = (await http.patch("/aria", json={"charisma": 20})).json()["id"]
+            await http.delete("/aria")
+        async with asyncio.timeout(5):
+            assert [await anext(heard), await anext(heard)] == [f"local/{aria}".encode()] * 2

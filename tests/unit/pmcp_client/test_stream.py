@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcp_client.failures import ConnectionLost, StreamBroken, StreamFailed
-from pmcp_client.stream import MAX_WAITING_FRAMES, ReplyStream
+from pmcp_client.stream import MAX_GAPS, MAX_WAITING_FRAMES, Fed, ReplyStream
 
 START = {"event_type": "stream_start", "stream_id": "s", "message_id": "m", "epoch": "e", "seq": 0}
 
 
-async def no_cancel(_stream_id: str) -> None:
+async def no_cancel(_stream_id: str, _heard_chars: int | None) -> None:
     raise AssertionError
 
 
-def chunk(seq: int, text: str, **more: Any) -> dict[str, Any]:
+def chunk(seq: Any, text: str, **more: Any) -> dict[str, Any]:
     return {"result": {"event_type": "stream_chunk", "seq": seq, "chunk": text, **more}}
 
 
@@ -51,20 +51,39 @@ async def test_a_merged_frame_covers_its_positions() -> None:
 @pytest.mark.parametrize(
     "frames",
     [
-        [chunk(2, "b")],
-        [chunk(1, "a"), chunk(1, "a")],
-        [chunk(1, "a"), chunk(3, "c")],
-        [chunk(1, "a"), end(3, "a")],
         [chunk(1, "a"), end(2, "b")],
-        [chunk(1, "a"), chunk(3, "c", first_seq=3)],
         [chunk(1, "a"), {"result": {"event_type": "stream_chunk", "seq": 2}}],
         [{"result": {"event_type": "surprise"}}],
+        [chunk(1, "a"), {"result": {"event_type": "stream_complete", "seq": 2}}],
+        [{"result": {"event_type": "stream_chunk", "chunk": "a"}}],
+        [chunk("1", "a")],
     ],
-    ids=["late start", "repeat", "gap", "gap at end", "hash", "gap before merged", "no text", "unknown"],
+    ids=["hash", "no text", "unknown", "no hash", "no position", "position is text"],
 )
 async def test_a_reply_that_is_not_whole_is_broken(frames: list[dict[str, Any]]) -> None:
     with pytest.raises(StreamBroken):
         await stream_of(*frames).text()
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [chunk(3, "c"), chunk(4, "cd", first_seq=3), end(3, "a")],
+    ids=["chunk", "merged", "end"],
+)
+async def test_what_is_missing_is_asked_for_and_what_comes_twice_is_dropped(missing: dict[str, Any]) -> None:
+    stream = stream_of(chunk(1, "a"))
+    assert stream.feed(missing) is Fed.GAP
+    assert stream.received_seq == 1
+    assert [stream.feed(frame) for frame in (chunk(1, "a"), chunk(2, "b"))] == [Fed.GOES_ON] * 2
+    assert stream.feed(end(3, "ab")) is Fed.ENDED
+    assert await stream.text() == "ab"
+
+
+async def test_a_stream_that_misses_something_again_and_again_is_broken() -> None:
+    stream = stream_of()
+    assert [stream.feed(chunk(2, "b")) for _ in range(MAX_GAPS + 1)] == [Fed.GAP] * MAX_GAPS + [Fed.ENDED]
+    with pytest.raises(StreamBroken, match="position 1 expected"):
+        await stream.text()
 
 
 async def test_a_cancelled_reply_ends_normally() -> None:
@@ -84,8 +103,9 @@ async def test_a_failed_reply_raises_after_its_text() -> None:
     assert (pieces, failed.value.code, failed.value.retryable) == (["a"], -32003, True)
 
 
-async def test_a_reply_the_gateway_gave_up_has_no_position() -> None:
-    frame = {"result": {"event_type": "stream_error"}, "error": {"code": -32010, "message": "late", "data": {}}}
+async def test_a_reply_the_gateway_gave_up_may_have_no_hash() -> None:
+    error = {"code": -32010, "message": "late", "data": {}}
+    frame = {"result": {"event_type": "stream_error", "seq": 2}, "error": error}
     with pytest.raises(StreamFailed, match="late"):
         await stream_of(chunk(1, "a"), frame).text()
 
@@ -100,7 +120,7 @@ async def test_a_lost_connection_ends_the_iteration() -> None:
 
 async def test_frames_nobody_reads_are_bounded() -> None:
     stream = ReplyStream(no_cancel, START)
-    fed = sum(not stream.feed(chunk(seq, "x")) for seq in range(1, MAX_WAITING_FRAMES + 2))
+    fed = sum(stream.feed(chunk(seq, "x")) is Fed.GOES_ON for seq in range(1, MAX_WAITING_FRAMES + 2))
     assert fed == MAX_WAITING_FRAMES
     with pytest.raises(StreamBroken, match="unread"):
         await stream.text()

@@ -79,7 +79,7 @@ def test_a_key_nobody_knows_is_a_slip_of_the_pen(folder: Path) -> None:
 
 def test_all_mistakes_are_told_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError) as caught:
-        Sample(gateway_port=0, gateway_name=3, key=["hunter2"])  # type: ignore[arg-type]
+        Sample(gateway_port=0, gateway_name=3, key=["hunter2"])
     text = "\n".join(explain_mistakes(caught.value, Sample))
     assert "PMCP_GATEWAY_PORT: Input should be greater than or equal to 1 (it is 0)." in text
     assert "PMCP_GATEWAY_NAME" in text

@@ -11,6 +11,7 @@ import uvloop
 
 from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import DEFAULT_CHAT_MODEL, Behaviour, Kind, Script
+from pmcp_common.testing.fake_model_wire import parse_call
 
 BOUND_SECONDS = 5.0
 
@@ -54,6 +55,12 @@ async def test_ollama_stream_has_role_stamp_counts_and_the_marker_first(client: 
     assert (last["done"], last["done_reason"], last["eval_count"]) == (True, "stop", 4)
     assert last["total_duration"] >= last["prompt_eval_duration"] >= 0
     assert {"load_duration", "prompt_eval_count", "eval_duration"} <= set(last)
+
+
+@pytest.mark.parametrize("text", ["[[a.10]] Remembers: [[a.9]]", "[[a.9]] and again [[a.10]]"])
+def test_of_numbered_markers_the_highest_is_the_new_message(text: str) -> None:
+    call = parse_call("/api/chat", orjson.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}))
+    assert call.marker() == call.marker(answered={"[[a.10]]"}) == "[[a.10]]"
 
 
 async def test_markers_of_older_messages_quoted_behind_the_new_one_are_not_taken_for_it(

@@ -43,10 +43,15 @@ class Sessions:
     async def set_persona(self, session: Session, persona_id: str, persona_name: str) -> None:
         raise AssertionError
 
+    async def leave_persona(self, session: Session, *, anew: bool = False) -> None:
+        raise AssertionError
+
     async def open(self, session: Session, token_hash: str, gateway_id: str) -> Session:
         raise AssertionError
 
-    async def resume(self, session: Session, shown: str, next_token: str, gateway_id: str, holder: str) -> Session:
+    async def resume(
+        self, session: Session, leaving: Session, shown: str, next_token: str, gateway_id: str, holder: str
+    ) -> Session:
         raise AssertionError
 
     async def confirm(self, session: Session) -> int | None:
@@ -86,6 +91,10 @@ class Scene:
             sessions=self.sessions,
             reports=nothing,
             names=nothing,
+            conversations=nothing,
+            keeping=nothing,
+            talks=nothing,
+            sights=nothing,
             clock=SteppedClock(),
             stamps=Stamps(SteppedClock()),
             new_id=lambda: "fresh-id",

@@ -29,6 +29,12 @@ def test_other_faults_name_the_field_and_the_rule() -> None:
     assert failed.value.data == {"field": "after_seq"}
 
 
+@pytest.mark.parametrize("value", [1.01, -2, "good", True, float("nan"), [0]])
+def test_a_quality_that_is_none_is_told_in_the_old_words(value: object) -> None:
+    with pytest.raises(InvalidParams, match=r"^interaction_quality must be a number between -1\.0 and 1\.0$"):
+        validate(METHODS["relationship.update"].params, {"interaction_quality": value})
+
+
 @given(st.sampled_from(sorted(METHODS)), st.text(alphabet="qzjx", min_size=12, max_size=40))
 def test_a_wrong_value_is_never_repeated(method: str, secret: str) -> None:
     model = METHODS[method].params

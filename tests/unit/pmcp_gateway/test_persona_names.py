@@ -70,3 +70,21 @@ async def test_it_remembers_a_bounded_number() -> None:
     assert len(personas.asked) == MAX_ENTRIES + 1
     await names.resolve("local", "p0", "p")
     assert len(personas.asked) == MAX_ENTRIES + 2
+
+
+async def test_a_persona_that_was_renamed_is_asked_for_anew_and_others_are_not() -> None:
+    names, personas = make()
+    for tenant, name in (("local", "Aria"), ("local", "Kira"), ("other", "Aria")):
+        await names.resolve(tenant, name, "p")
+    names.forget("local", "id-aria")
+    for tenant, name in (("local", "Aria"), ("local", "Kira"), ("other", "Aria")):
+        await names.resolve(tenant, name, "p")
+    assert personas.asked == ["Aria", "Kira", "Aria", "Aria"]
+
+
+async def test_after_a_lost_subscription_every_name_is_asked_for_anew() -> None:
+    names, personas = make()
+    await names.resolve("local", "Aria", "p")
+    names.forget_all()
+    await names.resolve("local", "Aria", "p")
+    assert personas.asked == ["Aria", "Aria"]

@@ -243,6 +243,48 @@ async def test_a_stream_without_end_ends_for_its_client_at_the_deadline(scene: S
     assert (await scene.client.until_failed()).message == "Streaming request timed out after 300 seconds"
 
 
+async def test_a_late_reply_is_ended_through_the_broker_with_a_position_and_a_hash(scene: Scene) -> None:
+    relay = Relay(scene.broker, "gw", scene.clock, expire=scene.broker.expire)
+    watch = relay.watch("local", "local", "job", scene.client)
+    watch.start("memory", deadline_seconds=5)
+    await scene.say("a")
+    scene.broker._jobs["local", "job"].deadline = scene.clock.seconds + 5
+    scene.clock.seconds += 6.9
+    relay.sweep()
+    await _settled()
+    assert [event.seq for event in scene.client.events] == [1]
+    scene.clock.seconds += 3.2  # the lease has ended too
+    relay.sweep()
+    await scene.client.until(2)
+    end = scene.client.events[-1]
+    assert isinstance(end, End)
+    assert (end.seq, end.state, end.finish_reason) == (2, "failed", "deadline")
+    assert end.sha256 == hashlib.sha256(b"a").hexdigest()
+
+
+async def test_a_broker_that_is_not_ready_to_end_a_reply_is_asked_again_when_it_says(scene: Scene) -> None:
+    asked: list[float] = []
+
+    async def expire(*_: str) -> float:
+        asked.append(scene.clock.seconds - 1000)
+        return 4.0
+
+    relay = Relay(scene.broker, "gw", scene.clock, expire=expire)
+    watch = relay.watch("local", "local", "job", scene.client)
+    watch.start("memory", deadline_seconds=10)
+    for _ in range(80):
+        scene.clock.seconds += 0.25
+        relay.sweep()
+        await _settled()
+    assert asked == [12, 16, 20]
+    watch.stop()
+
+
+async def _settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 async def test_two_clients_of_one_stream_both_get_it(scene: Scene) -> None:
     other = Client()
     first = scene.watch()
@@ -278,6 +320,7 @@ class _Broken:
         self._first = True
         self.read = broker.read
         self.append = broker.append
+        self.attach = broker.attach
         self.cancellations = broker.cancellations
 
     async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +29,10 @@ def opened() -> tuple[Breaker, SteppingClock]:
     return breaker, clock
 
 
+def state_of(breaker: Breaker) -> BreakerState:
+    return breaker.state
+
+
 def test_it_opens_after_failures_in_a_row_and_not_before() -> None:
     breaker = Breaker(SteppingClock())
     for _ in range(FAILURES - 1):
@@ -34,9 +40,9 @@ def test_it_opens_after_failures_in_a_row_and_not_before() -> None:
     breaker.succeeded()
     for _ in range(FAILURES - 1):
         breaker.failed()
-    assert breaker.state is BreakerState.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     breaker.failed()
-    assert breaker.state is BreakerState.OPEN
+    assert state_of(breaker) is BreakerState.OPEN
     assert not breaker.allows()
 
 
@@ -44,9 +50,9 @@ def test_after_a_while_one_call_probes_and_its_success_closes_it() -> None:
     breaker, clock = opened()
     clock.seconds += OPEN_SECONDS
     assert [breaker.allows() for _ in range(3)] == [True, False, False]
-    assert breaker.state is BreakerState.HALF_OPEN
+    assert state_of(breaker) is BreakerState.HALF_OPEN
     breaker.succeeded()
-    assert breaker.state is BreakerState.CLOSED
+    assert state_of(breaker) is BreakerState.CLOSED
     assert all(breaker.allows() for _ in range(3))
 
 
@@ -101,7 +107,7 @@ def test_whatever_happens_it_follows_its_table(steps: list[str | float]) -> None
         else:
             getattr(breaker, step)()
     legal = {(before, after) for (before, _), after in TRANSITIONS.items() if before is not after}
-    assert set(zip(seen, seen[1:], strict=False)) <= legal
+    assert set(pairwise(seen)) <= legal
     clock.seconds += MAX_OPEN_SECONDS + PROBE_SECONDS
     assert breaker.allows(), "it never stays shut for ever"
 

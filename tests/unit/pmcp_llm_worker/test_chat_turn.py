@@ -398,3 +398,47 @@ async def test_a_message_with_nul_is_answered_and_stored_without_it() -> None:
     stage.broker._jobs[TENANT, "job-1"].submission = submission(message="a\x00b")
     await stage.work()
     assert stage.memory.rows["user-job-1"].content == "a\ufffdb"
+
+
+async def test_a_weary_persona_takes_its_leave_without_a_model() -> None:
+    stage = Stage(ScriptedModel())
+    stage.personas.state = standing(available_time=31, interaction_fatigue=60, social_energy=11)
+    end = await stage.answer()
+    assert (end.state, end.finish_reason, end.response_type, end.routing) == ("done", "closing", "closing", "closing")
+    assert end.continue_score is not None
+    assert end.continue_score < 40
+    assert end.text
+    assert (end.degraded, end.model) == (False, "")
+    assert stage.memory.rows["reply-job-1"].content == end.text
+    assert stage.broker.remembered == []
+
+
+async def test_a_score_is_acted_on_and_told_with_its_parts() -> None:
+    stage = words("Yes.")
+    end = await stage.answer()
+    assert end.routing == "shortened"
+    assert end.continue_score == pytest.approx(sum(end.score_parts.values()) - 2 * end.score_parts["fatigue"], abs=0.1)
+    assert stage.model.generations[0].temperature == 0.6
+    assert "at most 75 words" in stage.model.prompts[0].messages[-1].content
+    assert stage.memory.rows["reply-job-1"].metadata["continue_score"] == end.continue_score
+
+
+async def test_what_is_to_be_seen_is_in_the_last_turn_only() -> None:
+    stage = words("Yes.")
+    stage.sights.seen = {"scene": {"place": "a hall"}}
+    await stage.answer()
+    first, *_, last = stage.model.prompts[0].messages
+    assert "a hall" in last.content
+    assert "a hall" not in first.content
+
+
+async def test_without_sight_a_reply_goes_on() -> None:
+    stage = words("Yes.")
+    stage.sights.failure = Unavailable("away")
+    assert (await stage.answer()).text == "Yes."
+
+
+async def test_a_talk_without_budget_ends_with_a_farewell() -> None:
+    stage = Stage(ScriptedModel())
+    end = await stage.answer(player_id="persona:p-kira", circumstances={"topic": "music", "closing": True})
+    assert (end.response_type, end.routing) == ("closing", "closing")

@@ -7,7 +7,7 @@ import logging
 import pytest
 from arq import Retry
 
-from pmcp_common.contracts.errors import INTERNAL_ERROR, Unavailable
+from pmcp_common.contracts.errors import INTERNAL_ERROR, PersonaNotFound, Unavailable
 from pmcp_common.contracts.jobs import Claim, End
 from pmcp_common.contracts.memories import Role
 from pmcp_common.logs import request_id
@@ -74,7 +74,7 @@ async def test_the_request_id_goes_with_the_reply() -> None:
 @pytest.fixture
 def memory() -> Memory:
     memory = Memory()
-    memory.rows["reply-job-1"] = turn(2, Role.ASSISTANT, "I am Aria.")
+    memory.rows["reply-job-1"] = turn(2, Role.ASSISTANT, "I am Aria.").model_copy(update={"message_id": "reply-job-1"})
     return memory
 
 
@@ -90,6 +90,29 @@ async def test_a_turn_becomes_memories_and_tires_the_persona(memory: Memory) -> 
     interaction = personas.interactions[0]
     assert (interaction.player_id, interaction.interaction_id) == ("player", "reply-job-1")
     assert interaction.duration_seconds == 2.5
+
+
+async def test_the_players_words_say_how_the_persona_was_spoken_to(memory: Memory) -> None:
+    memory.rows["user-job-1"] = turn(1, Role.USER, "You are a wonderful singer!")
+    personas = Personas()
+    await remember(memory, personas)
+    interaction = personas.interactions[0]
+    assert interaction.sentiment is not None
+    assert interaction.sentiment > 0
+    assert interaction.user_message_id == "user-job-1"
+
+
+async def test_words_that_are_not_there_are_not_judged(memory: Memory) -> None:
+    personas = Personas()
+    await remember(memory, personas)
+    assert personas.interactions[0].sentiment is None
+
+
+async def test_a_persona_deleted_meanwhile_needs_no_second_try(memory: Memory) -> None:
+    personas = Personas()
+    personas.failure = PersonaNotFound("p-aria")
+    await remember(memory, personas)
+    assert personas.interactions == []
 
 
 async def test_a_very_long_reply_counts_as_an_hour(memory: Memory) -> None:

@@ -246,3 +246,9 @@ async def test_verify_names_the_missing_model_and_what_there_is(client: ModelCli
     assert not report.ok
     assert "llama3.1:8b" in report.reason
     assert report.available_models == ("other:7b",)
+
+
+async def test_what_was_said_is_the_open_end_of_the_conversation(client: ModelClient, server: FakeModelServer) -> None:
+    reply = Reply()
+    await client.generate(replace(PROMPT, said="Once upon"), GENERATION, PATIENCE, reply.take)
+    assert server.seen.requests[-1].messages[-1] == {"role": "assistant", "content": "Once upon"}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import orjson
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from pmcp_llm_worker.deadline import Deadline
 from pmcp_llm_worker.model import (
@@ -83,3 +87,26 @@ async def test_a_wrong_address_is_not_taken_for_a_missing_model() -> None:
         client = OpenAICompatClient(session, "http://127.0.0.1:1", "m", SteppingClock())
         assert isinstance(client._refusal(404, b"<html>"), ModelAway)
         assert isinstance(client._refusal(404, b'{"error":{"message":"no model"}}'), ModelMissing)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_server_that_continues_nothing_is_told_in_words_to_go_on(status: int) -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(orjson.loads(await request.read()))
+        if asked[-1]["messages"][-1]["role"] == "assistant":
+            return web.Response(status=status, body=b'{"error":{"message":"the last message must be a user\'s"}}')
+        return web.Response(body=b"\n\n".join((TOKEN, FINISH, DONE, b"")), content_type="text/event-stream")
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    pieces: list[str] = []
+    async with TestServer(app) as server, ClientSession() as session:
+        client = OpenAICompatClient(session, str(server.make_url("")), "m", SteppingClock())
+        prompt = Prompt((Message("user", "Hi"),), said="Well")
+        await client.generate(prompt, Generation(max_tokens=9, num_ctx=2048), Patience(), pieces.append)
+    assert pieces == ["Well met"]
+    assert asked[0]["continue_final_message"] is True
+    assert [message["role"] for message in asked[1]["messages"]] == ["user", "assistant", "user"]
+    assert "continue_final_message" not in asked[1]

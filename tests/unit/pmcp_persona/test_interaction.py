@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcp_common.contracts.personas import Persona, Priority
-from pmcp_persona.interaction import Standing, advance, is_available, rested, tire, view
+from pmcp_persona.interaction import Standing, advance, cool_down, is_available, rested, tire, view
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ARIA = Persona(
@@ -187,3 +187,20 @@ def test_any_course_of_talk_and_rest_stays_in_range_and_its_view_tells_the_same_
         assert current.interaction_fatigue >= 0
         free = state.cooldown_remaining == 0
         assert state.is_available == (free and state.available_time > 30 and state.social_energy > 10)
+
+
+@pytest.mark.parametrize(
+    ("score", "fatigue", "seconds"),
+    [(50, 0, 300), (70, 0, 300), (71, 0, 150), (30, 0, 300), (29, 0, 600), (80, 100, 300)],
+)
+def test_the_end_of_a_conversation_sets_a_cooldown_by_its_score_and_fatigue(
+    score: float, fatigue: float, seconds: float
+) -> None:
+    cooled = cool_down(standing(fatigue=fatigue), ARIA, score, NOW)
+    assert cooled.cooldown_until == after(seconds)
+    assert not is_available(cooled, NOW)
+    assert is_available(cooled, after(seconds))
+
+
+def test_a_longer_cooldown_that_already_runs_stays() -> None:
+    assert cool_down(standing(cooldown=after(9000)), ARIA, 90, NOW).cooldown_until == after(9000)

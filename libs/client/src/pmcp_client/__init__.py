@@ -1,5 +1,7 @@
 """The typed client of Persona MCP: connect, call, stream. Imports `pmcp_common.contracts` and nothing else of ours.
 
+A lost socket is replaced and its streams go on where they were: the application notices a pause at most.
+
 async with connect("ws://127.0.0.1:8000/mcp", player_id="ann") as client:
     await client.call("persona.switch", {"persona_id": "Aria"})
     stream = await client.stream("persona.chat_stream", {"message": "Hello!"})
@@ -8,8 +10,9 @@ async with connect("ws://127.0.0.1:8000/mcp", player_id="ann") as client:
     stream.terminal["sha256"]
 """
 
+from pmcp_client.backoff import Reconnect
 from pmcp_client.connection import Client, connect
-from pmcp_client.failures import CallFailed, ClientError, ConnectionLost, StreamBroken, StreamFailed
+from pmcp_client.failures import CallFailed, ClientError, ConnectionLost, StreamBroken, StreamFailed, StreamNotResumable
 from pmcp_client.stream import ReplyStream
 
 __all__ = [
@@ -17,8 +20,10 @@ __all__ = [
     "Client",
     "ClientError",
     "ConnectionLost",
+    "Reconnect",
     "ReplyStream",
     "StreamBroken",
     "StreamFailed",
+    "StreamNotResumable",
     "connect",
 ]

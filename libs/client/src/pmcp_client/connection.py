@@ -1,7 +1,8 @@
-"""One socket to a gateway, shared by any number of concurrent calls and streams, matched by request id.
+"""A connection that outlives its sockets: calls and streams go on when a gateway or the network fails.
 
-Above are callers; below the `websockets` library. A single reader task gives each frame to whoever waits for its id;
-it never waits for a slow caller, so one unread stream cannot hold up the other calls.
+Above are callers, who see one uninterrupted connection; below are links, one at a time. Messages carry an idempotency
+key, so one whose acceptance was lost is sent again and answered once. A lost socket is replaced, with jitter, on any
+of the gateways named; the streams are resumed where they were.
 """
 
 from __future__ import annotations
@@ -9,159 +10,372 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Mapping
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
-import orjson
-from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
-from pmcp_client.failures import ClientError, ConnectionLost, failure_of
-from pmcp_client.stream import Frame, ReplyStream
-from pmcp_common.contracts.frames import START
+from pmcp_client.backoff import Reconnect, may_return
+from pmcp_client.failures import CallFailed, ClientError, ConnectionLost, StreamNotResumable, failure_of
+from pmcp_client.link import STREAM, Link, Socket
+from pmcp_client.sessions import SessionGone, Sessions, ask
+from pmcp_client.stream import Fed, Frame, ReplyStream
+from pmcp_common.contracts import closing
+from pmcp_common.contracts.errors import NO_ACTIVE_PERSONA
+from pmcp_common.contracts.methods import METHODS
 
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 """An end frame holds the whole reply twice (once for old clients)."""
 CLOSE_TIMEOUT_SECONDS = 2.0
-PING_SECONDS = 20.0
-_STREAM = "\0stream"
-"""Where `_deliver` leaves the stream in its first frame; no key of the wire is like it."""
+PING_SECONDS = 12.0
+"""Between pings, and how long each may stay unanswered."""
+KEY = "idempotency_key"
+REPEATABLE = frozenset({
+    "persona.list", "persona.get", "persona.status", "persona.switch", "persona.relationship", "relationship.get",
+    "relationship.list", "stream.cancel", "stream.read", "memory.search", "memory.stats", "system.status",
+    "system.models", "session.get_info", "conversation.get_history", "conversation.status",
+})  # fmt: skip
+"""Methods that do the same twice as once. Messages are made so by their key; others are for the caller to repeat."""
+
+OpenSocket = Callable[[str], Awaitable[Socket]]
+NETWORK_ERRORS = (OSError, TimeoutError, WebSocketException, ClientError)
+
+
+LEAVING = frozenset({"conversation.end", "session.clear"})
+"""After these the session talks to nobody, and means it."""
 
 
 class Client:
     """An open connection; made by `connect`."""
 
-    def __init__(self, socket: ClientConnection, player_id: str | None) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        open_socket: OpenSocket,
+        *,
+        player_id: str | None = None,
+        reconnect: Reconnect | None = None,
+        uniform: Callable[[float, float], float] | None = None,
+    ) -> None:
         self.player_id = player_id
-        self._socket = socket
-        self._numbers = itertools.count(1)
-        self._calls: dict[str, asyncio.Future[Frame]] = {}
-        self._streams: dict[str, ReplyStream] = {}
-        self._lost: ConnectionLost | None = None
+        self.reconnects = 0
+        """How often a lost socket was replaced."""
+        self._urls = itertools.cycle(urls)
+        self._url_count = len(urls)
+        self._open_socket = open_socket
+        self._reconnect = reconnect
+        self._uniform = uniform or random.SystemRandom().uniform
+        self._sessions = Sessions()
+        self._streams: dict[str, list[ReplyStream]] = {}
+        self._persona: dict[str, Any] | None = None
+        """Parameters of the last `persona.switch` that worked, to say again in a new session."""
+        self._link: Link | None = None
+        self._changed = asyncio.Event()
+        """The link, or the end of it all, has come."""
+        self._over: ConnectionLost | None = None
+        self._closed = False
+        self._reader: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ---- what callers use
 
     async def call(
         self, method: str, params: Mapping[str, Any] | None = None, timeout_seconds: float = 30.0
     ) -> dict[str, Any]:
-        """The result. Raises CallFailed, ConnectionLost, TimeoutError. Any number of calls may run at once."""
+        """The result. Raises CallFailed, ConnectionLost, TimeoutError. Any number of calls may run at once.
+
+        Sent again after a lost connection when that is harmless; ConnectionLost otherwise, and when there is none
+        for too long.
+        """
         answer = await self._ask(method, params, timeout_seconds)
-        if "error" in answer and answer["error"] is not None:
-            raise failure_of(answer["error"])
         result = answer.get("result")
-        return result if isinstance(result, dict) else {}
+        result = result if isinstance(result, dict) else {}
+        if method == "persona.switch":
+            self._persona = self._with_player(params)
+        elif method in LEAVING:
+            self._persona = None
+        return result
 
     async def stream(
         self, method: str, params: Mapping[str, Any] | None = None, timeout_seconds: float = 30.0
     ) -> ReplyStream:
         """A reply that was accepted. Raises what `call` raises when it was not."""
-        answer = await self._ask(method, params, timeout_seconds)
-        if "error" in answer and answer["error"] is not None:
-            raise failure_of(answer["error"])
-        stream = answer.get(_STREAM)
+        stream = (await self._ask(method, params, timeout_seconds)).get(STREAM)
         if not isinstance(stream, ReplyStream):
             raise ClientError(f"{method} does not stream")
         return stream
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
-        """Send without an id: it is carried out and never answered."""
-        await self._send({"jsonrpc": "2.0", "method": method, "params": self._with_player(params)})
+        """Send without an id: it is carried out and never answered. May be lost with a connection."""
+        await (await self._linked()).notify(method, self._with_player(params))
+
+    # ---- requests
 
     async def _ask(self, method: str, params: Mapping[str, Any] | None, timeout_seconds: float) -> Frame:
-        number = str(next(self._numbers))
-        answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._calls[number] = answer
-        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": self._with_player(params)}
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._send(request)
-                return await answer
-        finally:
-            self._calls.pop(number, None)
+        complete, repeatable = self._complete(method, params)
+        async with asyncio.timeout(timeout_seconds):
+            answer = await self._ask_until_answered(method, complete, repeatable)
+            if _code(answer) == NO_ACTIVE_PERSONA.code and self._persona is not None:
+                # The session was lost with the broker's data, and with it whom it talks to.
+                await self._ask_until_answered("persona.switch", self._persona, repeatable=True)
+                answer = await self._ask_until_answered(method, complete, repeatable)
+        if answer.get("error") is not None:
+            raise failure_of(answer["error"])
+        return answer
+
+    async def _ask_until_answered(self, method: str, params: dict[str, Any], repeatable: bool) -> Frame:
+        while True:
+            link = await self._linked()
+            try:
+                return await link.ask(method, params)
+            except ConnectionLost:
+                if self._reconnect is None or not repeatable:
+                    raise
+
+    def _complete(self, method: str, params: Mapping[str, Any] | None) -> tuple[dict[str, Any], bool]:
+        """The parameters to send, and whether they may be sent twice."""
+        complete = self._with_player(params)
+        row = METHODS.get(method)
+        if row is not None and KEY in row.params.model_fields:
+            complete.setdefault(KEY, uuid.uuid4().hex)
+            return complete, True
+        return complete, method in REPEATABLE
 
     def _with_player(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
         named = {} if self.player_id is None else {"player_id": self.player_id}
         return {**named, **(params or {})}
 
-    async def _send(self, request: Frame) -> None:
-        if self._lost is not None:
-            raise self._lost
-        try:
-            await self._socket.send(orjson.dumps(request).decode())
-        except ConnectionClosed as error:
-            raise _lost(error) from error
+    async def _linked(self) -> Link:
+        while self._link is None:
+            if self._over is not None:
+                raise self._over
+            await self._changed.wait()
+        return self._link
 
-    async def _cancel(self, stream_id: str) -> None:
-        await self.call("stream.cancel", {"stream_id": stream_id})
+    async def _cancel(self, stream_id: str, heard_chars: int | None) -> None:
+        heard = {} if heard_chars is None else {"heard_chars": heard_chars}
+        await self.call("stream.cancel", {"stream_id": stream_id, **heard})
 
-    async def read_frames(self) -> None:
-        """Run by `connect` until the socket closes."""
-        try:
-            while True:
-                frame = orjson.loads(await self._socket.recv())
-                if isinstance(frame, dict):
-                    self._deliver(frame)
-        except ConnectionClosed as error:
-            self._fail_all(_lost(error))
-        except orjson.JSONDecodeError:
-            self._fail_all(ConnectionLost(None, "the gateway sent what is not JSON"))
-            await self._socket.close(1002)
+    # ---- what the link tells (`link.LinkOwner`)
 
-    def _deliver(self, frame: Frame) -> None:
-        number = str(frame.get("id"))
-        stream = self._streams.get(number)
-        if stream is not None:
-            if stream.feed(frame):
-                del self._streams[number]
+    def opened(self, start: Frame) -> ReplyStream:
+        stream = ReplyStream(self._cancel, start)
+        self._streams.setdefault(stream.stream_id, []).append(stream)
+        return stream
+
+    def fed(self, stream: ReplyStream, fed: Fed) -> None:
+        if fed is Fed.ENDED:
+            self._forget(stream)
+        elif fed is Fed.GAP:
+            if self._reconnect is None:
+                stream.break_off(ClientError(f"a part of stream {stream.stream_id} is missing"))
+                self._forget(stream)
+            else:
+                self._distrust("a part of a stream is missing")
+
+    def event(self, frame: Frame) -> None:
+        for stream in list(self._streams.get(str(frame["result"].get("stream_id")), ())):
+            self.fed(stream, stream.feed(frame))
+
+    def lost(self, link: Link, failure: ConnectionLost) -> None:
+        """The link is gone, for a while or for good."""
+        if self._link is not None and self._link is not link:
             return
-        answer = self._calls.get(number)
-        if answer is None or answer.done():
-            return
-        result = frame.get("result")
-        if isinstance(result, dict) and result.get("event_type") == START:
-            # Before the caller runs again: the next frames may be in the same read.
-            self._streams[number] = ReplyStream(self._cancel, result)
-            frame[_STREAM] = self._streams[number]
-        answer.set_result(frame)
+        was_up, self._link = self._link is not None, None
+        self._changed.clear()
+        if self._closed or self._reconnect is None or not may_return(failure.code):
+            self._end(failure)
+        elif was_up:
+            self._start(self._come_back(failure, self._reconnect))
 
-    def _fail_all(self, failure: ConnectionLost) -> None:
-        self._lost = failure
-        for answer in self._calls.values():
-            if not answer.done():
-                answer.set_exception(failure)
-        for stream in self._streams.values():
+    def _forget(self, stream: ReplyStream) -> None:
+        rest = [other for other in self._streams.get(stream.stream_id, ()) if other is not stream]
+        if rest:
+            self._streams[stream.stream_id] = rest
+        else:
+            self._streams.pop(stream.stream_id, None)
+
+    def _distrust(self, reason: str) -> None:
+        """Drop a link that loses frames, or does not answer."""
+        link = self._link
+        if link is not None:
+            link.fail(ConnectionLost(None, reason))
+            self._start(_close(link))
+
+    def _end(self, failure: ConnectionLost) -> None:
+        self._over = failure
+        for stream_id in list(self._streams):
+            self._break_off(stream_id, failure)
+        self._changed.set()
+
+    def _break_off(self, stream_id: str, failure: ClientError) -> None:
+        for stream in self._streams.pop(stream_id, ()):
             stream.break_off(failure)
-        self._streams.clear()
+
+    # ---- sockets
+
+    async def start(self) -> None:
+        """The first socket, on the first gateway that takes one. Raises what the last one raised."""
+        for left in reversed(range(self._url_count)):
+            try:
+                return await self._connect()
+            except (OSError, TimeoutError, WebSocketException, ConnectionLost):
+                if not left:
+                    raise
+
+    async def _connect(self) -> None:
+        link = Link(await self._open_socket(next(self._urls)), self)
+        reader = asyncio.create_task(link.read(), name="pmcp-client-reader")
+        try:
+            if self._reconnect is not None:
+                await self._greet(link)
+        except BaseException:
+            await link.close()
+            reader.cancel()
+            raise
+        self._reader, self._link = reader, link
+        self._changed.set()
+        if self._reconnect is not None:
+            self._start(self._beat(link))
+
+    async def _greet(self, link: Link) -> None:
+        if self._sessions.current is None:
+            await self._open_session(link)
+            return
+        oldest = {
+            stream_id: min(streams, key=lambda stream: stream.received_seq)
+            for stream_id, streams in self._streams.items()
+        }
+        try:
+            lost = await self._sessions.resume(link, oldest)
+        except SessionGone:
+            for stream_id in oldest:
+                self._break_off(stream_id, StreamNotResumable(stream_id, "session_expired"))
+            raise ConnectionLost(closing.SESSION_EXPIRED.code, closing.SESSION_EXPIRED.reason) from None
+        for stream_id, reason in lost.items():
+            self._break_off(stream_id, StreamNotResumable(stream_id, reason))
+        await ask(link, "session.ping", {})  # the new token has arrived: the old one may go
+
+    async def _open_session(self, link: Link) -> None:
+        opened = await self._sessions.open(link)
+        if opened and self._persona is not None:
+            with contextlib.suppress(CallFailed):
+                await ask(link, "persona.switch", self._persona)
+
+    async def _come_back(self, failure: ConnectionLost, reconnect: Reconnect) -> None:
+        give_up_at = asyncio.get_running_loop().time() + reconnect.give_up_seconds
+        for attempt in itertools.count():
+            await asyncio.sleep(reconnect.delay(attempt, self._uniform, failure.reason))
+            if self._over is not None:
+                return
+            try:
+                await self._connect()
+            except NETWORK_ERRORS as error:
+                if asyncio.get_running_loop().time() >= give_up_at or _is_final(error):
+                    self._end(error if isinstance(error, ConnectionLost) else failure)
+                    return
+                continue
+            self.reconnects += 1
+            return
+
+    async def _beat(self, link: Link) -> None:
+        """Compare positions until the link is gone: a silent loss shows within one beat."""
+        while True:
+            await asyncio.sleep(self._sessions.heartbeat_seconds)
+            if self._link is not link:
+                return
+            heads = {
+                stream_id: streams[0].received_seq for stream_id, streams in itertools.islice(self._streams.items(), 64)
+            }
+            try:
+                answer = await ask(link, "session.ping", {"heads": heads})
+                self._compare(answer)
+                if answer.get("resumable") is False:
+                    await self._open_session(link)
+            except CallFailed:
+                continue
+            except TimeoutError:
+                self._distrust("a ping was not answered")
+            except ConnectionLost:
+                return
+
+    def _compare(self, answer: Mapping[str, Any]) -> None:
+        ahead = [
+            stream_id
+            for stream_id, head in dict(answer.get("heads", {})).items()
+            if any(stream.received_seq < head for stream in self._streams.get(stream_id, ()))
+        ]
+        if ahead or any(stream_id in self._streams for stream_id in answer.get("behind", ())):
+            self._distrust("a part of a stream is missing")
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="pmcp-client")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        self._closed = True
+        link = self._link
+        for task in list(self._tasks):
+            task.cancel()
+        if link is not None:
+            await link.close()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, *self._tasks, return_exceptions=True)
+        if self._over is None:
+            self._end(ConnectionLost(1000, "closed by the application"))
 
 
-def _lost(error: ConnectionClosed) -> ConnectionLost:
-    return ConnectionLost(error.rcvd.code, error.rcvd.reason) if error.rcvd else ConnectionLost(None, "")
+def _code(answer: Frame) -> object:
+    error = answer.get("error")
+    return error.get("code") if isinstance(error, dict) else None
+
+
+def _is_final(error: BaseException) -> bool:
+    return isinstance(error, ConnectionLost) and not may_return(error.code)
+
+
+async def _close(link: Link) -> None:
+    with contextlib.suppress(OSError, WebSocketException):
+        await link.close()
 
 
 @asynccontextmanager
 async def connect(
-    url: str, *, player_id: str | None = None, open_timeout_seconds: float = 10.0
+    urls: str | Sequence[str],
+    *,
+    player_id: str | None = None,
+    open_timeout_seconds: float = 10.0,
+    reconnect: Reconnect | None = Reconnect(),  # noqa: B008 - frozen
 ) -> AsyncIterator[Client]:
     """An open connection for the length of the block; `player_id` goes with each call that does not name one.
 
-    Raises OSError (nobody listens), TimeoutError, and websockets' InvalidURI and InvalidHandshake.
+    `urls`: one gateway or several of the same house; a lost one is replaced by the next. `reconnect` None: the
+    connection ends with its socket. Raises OSError (nobody listens), TimeoutError, and websockets' InvalidURI and
+    InvalidHandshake.
     """
-    socket = await open_websocket(
-        url,
-        compression=None,
-        max_size=MAX_FRAME_BYTES,
-        open_timeout=open_timeout_seconds,
-        close_timeout=CLOSE_TIMEOUT_SECONDS,
-        ping_interval=PING_SECONDS,
-        ping_timeout=PING_SECONDS,
-        proxy=None,
-    )
-    client = Client(socket, player_id)
-    reader = asyncio.create_task(client.read_frames(), name="pmcp-client-reader")
+
+    async def open_socket(url: str) -> Socket:
+        socket = await open_websocket(
+            url,
+            compression=None,
+            max_size=MAX_FRAME_BYTES,
+            open_timeout=open_timeout_seconds,
+            close_timeout=CLOSE_TIMEOUT_SECONDS,
+            ping_interval=PING_SECONDS,
+            ping_timeout=PING_SECONDS,
+            proxy=None,
+        )
+        return cast(Socket, socket)
+
+    client = Client([urls] if isinstance(urls, str) else urls, open_socket, player_id=player_id, reconnect=reconnect)
     try:
+        await client.start()
         yield client
     finally:
-        await socket.close()
-        reader.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reader
+        await client.close()

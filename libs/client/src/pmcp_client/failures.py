@@ -34,6 +34,16 @@ class StreamBroken(ClientError):
     """What arrived is not the reply that was made: a gap, a repeat, a wrong hash, or nobody read it in time."""
 
 
+class StreamNotResumable(ClientError):
+    """The connection was lost, and the rest of this reply cannot be had any more. What came before it stays valid."""
+
+    def __init__(self, stream_id: str, reason: str) -> None:
+        super().__init__(f"stream {stream_id} cannot be resumed: {reason}")
+        self.stream_id = stream_id
+        self.reason = reason
+        """epoch_changed, expired, gap, ahead, not_resumable, or session_expired"""
+
+
 class ConnectionLost(ClientError):
     """The socket is closed; whatever waited on it gets this. A reply goes on at the server, see `stream.read`."""
 

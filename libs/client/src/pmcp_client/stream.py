@@ -1,7 +1,8 @@
 """One reply as it arrives: checks that nothing is missing, repeated or altered, and hands out its text.
 
 Below is `connection`, which feeds frames in; above is the caller, who iterates. A merged frame covers the positions
-`first_seq`..`seq`; positions are contiguous from 1 and the end frame takes the next one.
+`first_seq`..`seq`; positions are contiguous from 1 and the end frame takes the next one. Delivery is at least once:
+what was received before is dropped, what is missing is asked for again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import Enum
 from typing import Any
 
 from pmcp_client.failures import ClientError, StreamBroken, StreamFailed, failure_of
@@ -16,47 +18,85 @@ from pmcp_common.contracts.frames import CANCELLED, CHUNK, COMPLETE, ERROR, STAR
 
 MAX_WAITING_FRAMES = 20_000
 """More than the longest reply has frames; only a caller that never reads gets here."""
+MAX_GAPS = 3
+"""A stream that is missing something again after so many resumes is broken."""
+ENDS = (COMPLETE, CANCELLED, ERROR)
 
 Frame = dict[str, Any]
+Cancel = Callable[[str, int | None], Awaitable[Any]]
+
+
+class Fed(Enum):
+    GOES_ON = "goes on"
+    ENDED = "ended"
+    """No more will come."""
+    GAP = "gap"
+    """Something before this frame is missing: resume the stream after `received_seq`."""
 
 
 class ReplyStream:
     """`async for text in stream`, once; then `terminal` is the end frame's `result`.
 
     Iteration raises StreamFailed when the reply ended with an error, StreamBroken when positions or the hash do not
-    fit, ConnectionLost when the socket closed before the end. A cancelled reply ends normally.
+    fit, StreamNotResumable and ConnectionLost when the socket was lost for good. A cancelled reply ends normally.
     """
 
-    def __init__(self, cancel: Callable[[str], Awaitable[Any]], start: Frame) -> None:
+    def __init__(self, cancel: Cancel, start: Frame) -> None:
         self.start = start
         """`result` of the stream_start frame."""
         self.stream_id: str = start.get("stream_id", "")
         self.message_id: str = start.get("message_id", "")
         self.epoch: str = start.get("epoch", "")
         self.last_seq = 0
-        """Position of the newest frame handed out; `stream.read` continues after it."""
+        """Position of the newest frame handed out."""
+        self.received_seq = 0
+        """Position of the newest frame that arrived; a resume goes on after it."""
         self.terminal: Frame | None = None
         self._cancel = cancel
         self._frames: asyncio.Queue[Frame | ClientError] = asyncio.Queue()
         self._digest = hashlib.sha256()
+        self._gaps = 0
 
-    def feed(self, frame: Frame) -> bool:
-        """Called by the connection with each frame. True: no more will come."""
+    def feed(self, frame: Frame) -> Fed:
+        """Called by the connection with each frame of the stream."""
         if self._frames.qsize() >= MAX_WAITING_FRAMES:
             self.break_off(StreamBroken(f"{MAX_WAITING_FRAMES} frames wait unread"))
-            return True
-        self._frames.put_nowait(frame)
+            return Fed.ENDED
         result = frame.get("result")
-        kind = result.get("event_type") if isinstance(result, dict) else ERROR
-        return kind in (COMPLETE, CANCELLED, ERROR)
+        if not isinstance(result, dict):
+            result = {}
+        kind = result.get("event_type", ERROR)
+        if kind == START:
+            return Fed.GOES_ON
+        last = result.get("seq")
+        first = result.get("first_seq", last)
+        if isinstance(first, int) and isinstance(last, int) and kind in (CHUNK, *ENDS):
+            if last <= self.received_seq:
+                return Fed.GOES_ON
+            if first != self.received_seq + 1:
+                return self._miss(first, last)
+            self.received_seq = last
+        self._frames.put_nowait(frame)
+        return Fed.ENDED if kind in ENDS else Fed.GOES_ON
+
+    def _miss(self, first: int, last: int) -> Fed:
+        self._gaps += 1
+        if self._gaps <= MAX_GAPS:
+            return Fed.GAP
+        expected = self.received_seq + 1
+        self.break_off(StreamBroken(f"position {expected} expected in stream {self.stream_id}, got {first}..{last}"))
+        return Fed.ENDED
 
     def break_off(self, failure: ClientError) -> None:
         """Called by the connection when no more frames can come."""
         self._frames.put_nowait(failure)
 
-    async def cancel(self) -> None:
-        """Ask for an early end; the iteration then ends with what was made so far. Repeating it is harmless."""
-        await self._cancel(self.stream_id)
+    async def cancel(self, heard_chars: int | None = None) -> None:
+        """Ask for an early end; the iteration then ends with what was made so far. Repeating it is harmless.
+
+        `heard_chars`: how much of the text reached the person; the rest does not become memory.
+        """
+        await self._cancel(self.stream_id, heard_chars)
 
     async def text(self) -> str:
         """The whole reply (or what is left of it)."""
@@ -78,11 +118,11 @@ class ReplyStream:
         kind = result.get("event_type")
         if kind == CHUNK:
             return self._take_chunk(result)
-        if kind in (COMPLETE, CANCELLED, ERROR):
+        if kind in ENDS:
             self._take_end(result)
         if kind == ERROR:
             raise self._failed(frame, result)
-        if kind not in (START, COMPLETE, CANCELLED):
+        if kind not in ENDS:
             raise StreamBroken(f"unknown event type in stream {self.stream_id}")
         return None
 
@@ -96,11 +136,12 @@ class ReplyStream:
 
     def _take_end(self, result: Frame) -> None:
         self.terminal = result
-        if "seq" not in result:
-            return  # the gateway itself gave up: it has no position to tell
         self._advance(result)
-        if result.get("sha256") != self._digest.hexdigest():
+        # An end without a hash: the gateway had to end a stream of which it had not seen all.
+        if "sha256" in result and result["sha256"] != self._digest.hexdigest():
             raise StreamBroken(f"the hash of stream {self.stream_id} differs from its text")
+        if "sha256" not in result and result.get("event_type") != ERROR:
+            raise StreamBroken(f"the end of stream {self.stream_id} has no hash")
 
     def _advance(self, result: Frame) -> None:
         last = result.get("seq")

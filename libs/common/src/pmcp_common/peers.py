@@ -25,6 +25,7 @@ from pmcp_common.contracts.memories import (
     RememberRequest,
     Turn,
 )
+from pmcp_common.contracts.memory_life import StoredMemories, StoreMemories
 from pmcp_common.contracts.personas import (
     ConversationEnd,
     Interaction,
@@ -111,6 +112,12 @@ class MemoryPeer(Protocol):
     async def search(self, tenant: str, request: RecallRequest) -> RecallResponse: ...
 
     async def stats(self, tenant: str, persona_id: str, player_id: str) -> MemoryStats: ...
+
+
+class KeepingPeer(Protocol):
+    """The memory service's single memories, as clients store them."""
+
+    async def store(self, tenant: str, memories: StoreMemories) -> StoredMemories: ...
 
 
 class ConversationPeer(Protocol):

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import re
 import struct
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
@@ -51,12 +51,13 @@ async def connect_pool(
     statement_timeout_seconds: float = 5.0,
     connect_timeout_seconds: float = 5.0,
     vectors: bool = False,
+    session_settings: Mapping[str, str] | None = None,
 ) -> asyncpg.Pool:
     """A pool whose connections speak jsonb as Python values (orjson).
 
-    `vectors` adds pgvector's `vector` as a sequence of float32; the extension must exist by then. A statement
-    over its time is cancelled by the server; the client gives up one second later, should the server be
-    silent.
+    `session_settings` are PostgreSQL's, for each connection. `vectors` adds pgvector's `vector` as a sequence of
+    float32; the extension must exist by then. A statement over its time is cancelled by the server; the client gives
+    up one second later, should the server be silent.
     """
 
     async def prepare(connection: asyncpg.Connection) -> None:
@@ -79,6 +80,7 @@ async def connect_pool(
             "timezone": "UTC",
             # Compiling a plan costs more than any of our short statements.
             "jit": "off",
+            **(session_settings or {}),
         },
     )
 

@@ -18,6 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from pmcp_common.contracts import keys as names_of
 from pmcp_common.contracts.errors import InternalError, Unavailable
 from pmcp_common.contracts.jobs import TERMINAL_STATES, TRANSITIONS
 
@@ -76,11 +77,12 @@ def broker_errors() -> Iterator[None]:
         raise InternalError("The message broker refused a command") from error
 
 
-def state_table() -> str:
-    """The states of a job for the scripts, from the one table."""
+def script_constants() -> str:
+    """The states of a job from the one table, and the names that no caller passes."""
     after = ", ".join(f"['{state} {event}'] = '{then}'" for (state, event), then in TRANSITIONS.items())
     ends = ", ".join(f"['{state}'] = true" for state in sorted(TERMINAL_STATES))
-    return f"local NEXT = {{ {after} }}\nlocal TERMINAL = {{ {ends} }}\n"
+    names = f"local UNRECORDED, SETTLED = '{names_of.UNRECORDED}', '{names_of.SETTLED}'"
+    return f"local NEXT = {{ {after} }}\nlocal TERMINAL = {{ {ends} }}\n{names}\n"
 
 
 class Script:
@@ -88,7 +90,7 @@ class Script:
 
     def __init__(self, redis: BytesRedis, name: str) -> None:
         folder = files("pmcp_common") / "lua"
-        text = state_table() + (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+        text = script_constants() + (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
         self._script = redis.register_script(text)
 
     async def __call__(self, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 2.0
 RECONNECT_SECONDS = 0.2
 RECONNECT_MAX_SECONDS = 3.0
+LISTEN_SECONDS = 5
+"""Redis says at least this often that nothing came: a connection that is silent for longer is dead."""
+SILENT_SECONDS = 3
 READ_LIMIT = 1000
 """Jobs looked at in one poll. Claimed jobs have left the queue, so they never hide waiting ones."""
 
@@ -148,7 +151,10 @@ class WakingWorker(Worker):
         try:
             while True:
                 await self._slot()
-                first = await redis.blpop([wake], timeout=0)  # type: ignore[misc]  # redis-py: Awaitable | value
+                async with asyncio.timeout(LISTEN_SECONDS + SILENT_SECONDS):
+                    first = await redis.blpop([wake], timeout=LISTEN_SECONDS)  # type: ignore[misc]  # Awaitable | value
+                if first is None:
+                    continue
                 more = await redis.lpop(wake, max(1, self.free_slots))  # type: ignore[misc]
                 await self.start_jobs([first[1], *(more or [])])
         finally:

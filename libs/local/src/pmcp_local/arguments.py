@@ -24,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_chat(commands)
     _add_check(commands)
+    _add_simulate(commands)
     commands.add_parser(
         "check-settings", help="print every setting with value, unit and reason, and all mistakes at once"
     )
@@ -61,6 +62,23 @@ def _add_check(commands: Any) -> None:
     check = commands.add_parser("check", help="try every method of a deployment; exit code 1 when one does not work")
     check.add_argument("--url", help="the gateway, like ws://127.0.0.1:8000/mcp (default: this machine's)")
     _add_setting(check, "gateway_port")
+
+
+def _add_simulate(commands: Any) -> None:
+    simulate = commands.add_parser("simulate", help="let personas talk to each other on a stack that runs already")
+    simulate.add_argument("--url", help="the gateway, like ws://127.0.0.1:8000/mcp (default: this machine's)")
+    _add_setting(simulate, "gateway_port")
+    simulate.add_argument("--scenario", type=Path, metavar="FILE", help="a TOML file; the flags below win over it")
+    simulate.add_argument("--minutes", type=float, metavar="N", help="real time at most (default 5)")
+    simulate.add_argument("--personas", metavar="A,B,…", help="names or ids (default aria,kira)")
+    simulate.add_argument("--topic", metavar="TOPIC", help="what they talk about (default: drawn)")
+    simulate.add_argument("--budget", type=int, metavar="TOKENS", help="of one conversation (default 500)")
+    simulate.add_argument("--turns", type=int, metavar="N", help="of all conversations, at most")
+    simulate.add_argument("--seed", type=int, metavar="N", help="of the choices of pairs and topics (default 0)")
+    simulate.add_argument("--record", type=Path, metavar="FILE", help="keep what happened, as JSON")
+    simulate.add_argument(
+        "--replay", type=Path, metavar="FILE", help="show and judge a record again; needs no running stack"
+    )
 
 
 def _add_stack_flags(parser: argparse.ArgumentParser) -> None:

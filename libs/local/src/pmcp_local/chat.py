@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 import textwrap
 import threading
@@ -66,7 +65,6 @@ class Background:
         try:
             return future.result()
         except KeyboardInterrupt:
-            _ignore_signals()
             future.cancel()
             self._over.wait(_LEAVE_SECONDS)
             raise
@@ -76,12 +74,6 @@ class Background:
             return await work
         finally:
             self._over.set()
-
-
-def _ignore_signals() -> None:
-    """We are leaving, in bounded time: a signal in the middle of it would only lose the terminal's state."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 class Conversation:

@@ -47,7 +47,7 @@ def check_deployment(url: str, say: Callable[[str], None], checks: Sequence[Chec
 async def _visit(url: str, say: Callable[[str], None], checks: Sequence[Check]) -> list[Outcome]:
     name = f"check-{uuid.uuid4().hex[:12]}"
     outcomes = []
-    async with connect(url, player_id=name) as client:
+    async with connect(url, player_id=name, reconnect=None) as client:
         visit = Visit(name)
         say(f"Checking {url} as the player {name}:")
         for check in checks:

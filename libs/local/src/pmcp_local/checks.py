@@ -19,9 +19,18 @@ class Visit:
 
     name: str
     """Of its own, for whatever it has to name: nobody else's data is touched."""
-    persona_id: str = ""
+    personas: list[str] = field(default_factory=list)
+    """Made by this visit, to be deleted by it."""
     told: dict[str, Fields] = field(default_factory=dict)
     """Method → its last answer."""
+
+    @property
+    def persona_id(self) -> str:
+        return self.personas[0] if self.personas else ""
+
+    @property
+    def partner_id(self) -> str:
+        return self.personas[1] if len(self.personas) > 1 else ""
 
     def of(self, method: str, key: str) -> str:
         """A value an earlier answer had; empty when it had none, which the server then refuses."""
@@ -51,11 +60,6 @@ def _of_persona(visit: Visit) -> Fields:
     return {"persona_id": visit.persona_id}
 
 
-def _choose(visit: Visit, result: Fields) -> str | None:
-    visit.persona_id = next((one["id"] for one in result["personas"] if one["available"]), "")
-    return None if visit.persona_id else "no persona is available"
-
-
 def _says(key: str, expected: object) -> Judge:
     def judge(_visit: Visit, result: Fields) -> str | None:
         return None if result.get(key) == expected else f"{key} is {result.get(key)!r}"
@@ -76,22 +80,131 @@ def _own_persona(visit: Visit, result: Fields) -> str | None:
     return None if result["persona_id"] == visit.persona_id else "another persona"
 
 
+def _remember_persona(visit: Visit, result: Fields) -> str | None:
+    visit.personas.append(result["persona_id"])
+    return None
+
+
+def _forget_persona(visit: Visit, result: Fields) -> str | None:
+    deleted = visit.personas.pop()
+    return None if result["persona_id"] == deleted else "another persona was deleted"
+
+
+def _listed(visit: Visit, result: Fields) -> str | None:
+    ids = {one["id"] for one in result["personas"]}
+    return None if set(visit.personas) <= ids else "the personas just made are not in it"
+
+
+def _new_persona(role: str) -> Callable[[Visit], Fields]:
+    def params(visit: Visit) -> Fields:
+        return {
+            "name": f"{visit.name} {role}",
+            "description": f"A {role} who is only here for a check.",
+            "personality_traits": {"openness": 0.8, "agreeableness": 0.7},
+            "topic_preferences": {"travel": 80},
+            "speaking_style": "Brief and friendly.",
+        }
+
+    return params
+
+
+def _both(visit: Visit) -> Fields:
+    return {"persona1_id": visit.persona_id, "persona2_id": visit.partner_id}
+
+
+def _stored(visit: Visit, result: Fields) -> str | None:
+    return _answered("response")(visit, result) or (None if result["memory_stored"] else "the turn was not stored")
+
+
+def _talk(visit: Visit) -> Fields:
+    return {"conversation_id": visit.of("conversation.start", "conversation_id")}
+
+
+def _spoke(visit: Visit, result: Fields) -> str | None:
+    if result["speaker_id"] != visit.persona_id:
+        return "the first persona was to speak first"
+    return _answered("content")(visit, result)
+
+
+def _moved(_visit: Visit, result: Fields) -> str | None:
+    return None if result["updated_relationship"] else "nothing was updated"
+
+
+def _is(key: str) -> Callable[[Visit, Fields], str | None]:
+    def judge(_visit: Visit, result: Fields) -> str | None:
+        return None if result[key] else f"{key} is {result[key]!r}"
+
+    return judge
+
+
+def _stream(visit: Visit) -> Fields:
+    return {"stream_id": visit.of("persona.chat_stream", "stream_id")}
+
+
+def _token(visit: Visit) -> Fields:
+    return {
+        "session_id": visit.of("session.open", "session_id"),
+        "resume_token": visit.of("session.open", "resume_token"),
+        "streams": [],
+    }
+
+
+def _knows_itself(_visit: Visit, result: Fields) -> str | None:
+    names = {method["name"] for method in result["methods"]}
+    return None if "rpc.discover" in names else "it does not list itself"
+
+
 CHECKS: tuple[Check, ...] = (
+    Check("rpc.discover", _nothing, _knows_itself),
     Check("system.status", _nothing, _says("system_status", "operational")),
     Check("system.models", _nothing, _says("llm_available", True)),
-    Check("persona.list", _nothing, _choose),
+    Check("persona.create", _new_persona("bard"), _remember_persona),
+    Check("persona.create", _new_persona("scholar"), _remember_persona),
+    Check("persona.list", _nothing, _listed),
+    Check("persona.get", _of_persona),
+    Check("persona.update", lambda v: {**_of_persona(v), "background": "Came a long way."}),
     Check("persona.switch", _of_persona, _own_persona),
     Check("persona.status", _nothing),
     Check(
         "session.get_info", _nothing, lambda v, r: None if r["active_persona_id"] == v.persona_id else "not switched"
     ),
+    Check("visual.update", lambda v: {"type": "scene", "data": {"place": "a quiet room"}}, _is("visual_updated")),
     Check("persona.chat", lambda v: {"message": "Good day! Who are you?", "token_budget": 60}, _answered("response")),
     Check(
         "persona.chat_stream",
         lambda v: {"message": "I am only passing through.", "token_budget": 60},
         _answered("full_response"),
     ),
-    Check("stream.read", lambda v: {"stream_id": v.of("persona.chat_stream", "stream_id")}, _says("state", "done")),
-    Check("stream.cancel", lambda v: {"stream_id": v.of("persona.chat_stream", "stream_id")}, _says("status", "done")),
+    Check("stream.read", _stream, _says("state", "done")),
+    Check("stream.cancel", _stream, _says("status", "done")),
+    Check(
+        "conversation.send_message",
+        lambda v: {"content": "The bridge is down.", "sender": v.name, "room_id": "check", "token_budget": 60},
+        _stored,
+    ),
+    Check("conversation.get_history", _nothing, lambda v, r: None if len(r["messages"]) == 3 else "not all is there"),
+    Check("memory.store", lambda v: {"content": "The bridge will be mended by spring."}, _is("stored")),
+    Check("memory.stats", _nothing, _is("total_memories")),
+    Check("memory.get_stats", _nothing, _is("newest_memory")),
+    Check("persona.memory", lambda v: {"query": "bridge"}, _is("total_found")),
     Check("memory.search", lambda v: {"query": "passing through"}),
+    Check("relationship.update", lambda v: {**_both(v), "interaction_quality": 0.5}, _moved),
+    Check("relationship.get", _both, _is("exists")),
+    Check("relationship.list", _nothing),
+    Check("relationship.compatibility", _both),
+    Check("relationship.stats", _nothing),
+    Check("persona.relationship", lambda v: {"target_persona": v.partner_id}),
+    Check("emotional.update_state", lambda v: {"mood": 0.5}, _is("success")),
+    Check("emotional.get_state", _nothing),
+    Check("conversation.start", lambda v: {**_both(v), "topic": "travel", "token_budget": 200}, _is("started")),
+    Check("conversation.advance", _talk, _spoke),
+    Check("conversation.status", _talk, _says("turn_count", 1)),
+    Check("conversation.end", _talk, _is("ended")),
+    Check("session.open", _nothing),
+    Check("session.ping", lambda v: {"heads": {}}),
+    Check("session.resume", _token),
+    Check("session.clear", lambda v: {"forget": True}, _is("forgotten")),
+    Check("persona.delete", lambda v: {"persona_id": v.partner_id}, _forget_persona),
+    Check("persona.delete", _of_persona, _forget_persona),
 )
+"""Whatever is made is removed by the last rows, which run whatever became of those before."""

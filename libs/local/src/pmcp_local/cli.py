@@ -17,26 +17,33 @@ from typing import Any
 from pydantic import ValidationError
 
 from pmcp_common.configuration import WRONG_SETTINGS, ConfigurationError, explain_mistakes
-from pmcp_local import arguments, console, settings_report
+from pmcp_local import arguments, console, settings_report, simulation_report
 from pmcp_local.chat_client import ChatFailure
 from pmcp_local.data_directory import hold
 from pmcp_local.demo import run_chat
 from pmcp_local.model_choice import ModelChoice, choose_model
 from pmcp_local.part import Part, StackError
 from pmcp_local.ports import find_free
+from pmcp_local.scenario import Scenario, WrongScenario, disappointments, read_record, read_scenario
 from pmcp_local.settings import LocalSettings, default_ports, inherited_environment, read_settings
 from pmcp_local.stack import Stack, compose, service_packages
 from pmcp_local.supervisor import Limits, Report, Supervisor
 
 INTERRUPTED = 130
+LEAVING = (signal.SIGINT, signal.SIGTERM)
 Body = Callable[[Stack], Coroutine[Any, Any, int]]
 
 
 def run(words: Sequence[str] | None = None) -> int:
     options = arguments.parse(words)
-    command = {"up": _up, "demo": _demo, "chat": _chat, "check": _check, "check-settings": _check_settings}[
-        options.command
-    ]
+    command = {
+        "up": _up,
+        "demo": _demo,
+        "chat": _chat,
+        "check": _check,
+        "simulate": _simulate,
+        "check-settings": _check_settings,
+    }[options.command]
     try:
         return command(options)
     except KeyboardInterrupt:
@@ -88,7 +95,8 @@ def _chat(options: argparse.Namespace) -> int:
     # Heavy, and only the chat needs it.
     from pmcp_local.chat import chat
 
-    signal.signal(signal.SIGTERM, _leave)
+    for number in LEAVING:
+        signal.signal(number, _leave)
     return chat(_url(options), options.persona, options.player)
 
 
@@ -98,6 +106,47 @@ def _check(options: argparse.Namespace) -> int:
     return check_deployment(_url(options), console.say)
 
 
+def _simulate(options: argparse.Namespace) -> int:
+    # Heavy, and only this needs it.
+    from pmcp_local.simulation import simulate
+
+    try:
+        if options.replay is not None:
+            record = read_record(options.replay)
+            for line in simulation_report.transcript(record):
+                console.say(line)
+        else:
+            record = simulate(_url(options), _scenario(options), console.say)
+            if options.record is not None:
+                options.record.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    except WrongScenario as error:
+        return _complain_of(str(error).splitlines())
+    console.say()
+    for line in simulation_report.summary(record):
+        console.say(line)
+    faults = disappointments(record)
+    for fault in faults:
+        console.complain(fault)
+    return 1 if faults else 0
+
+
+def _scenario(options: argparse.Namespace) -> Scenario:
+    scenario = read_scenario(options.scenario) if options.scenario is not None else Scenario()
+    flags = {
+        "minutes": options.minutes,
+        "personas": options.personas and [name.strip() for name in options.personas.split(",")],
+        "topics": options.topic and [options.topic],
+        "token_budget": options.budget,
+        "max_turns": options.turns,
+        "seed": options.seed,
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Scenario.model_validate({**scenario.model_dump(), **given})
+    except ValidationError as error:
+        raise WrongScenario("\n".join(f"{fault['loc'][0]}: {fault['msg']}." for fault in error.errors())) from error
+
+
 def _url(options: argparse.Namespace) -> str:
     """The gateway that was named, else this machine's."""
     settings = read_settings({"gateway_port": options.gateway_port})
@@ -105,6 +154,9 @@ def _url(options: argparse.Namespace) -> str:
 
 
 def _leave(_signal: int, _frame: object) -> None:
+    """Once: a terminal and `pmcp demo` may both tell us, and a second interrupt would break the first one's way out."""
+    for number in LEAVING:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

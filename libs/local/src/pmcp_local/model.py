@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,4 +66,6 @@ def model_part(port: int, command: Sequence[str], environment: Mapping[str, str]
         environment=environment,
         port=(HOST, port),
         port_setting=port_setting,
+        # It has nothing to save, and while it loads the weights it hears nothing else.
+        stop_signal=signal.SIGKILL,
     )

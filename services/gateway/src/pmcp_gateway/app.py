@@ -7,6 +7,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,18 +15,23 @@ from starlette.routing import WebSocketRoute
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.clock import SystemClock
+from pmcp_common.conversations_http import HttpConversationPeer
 from pmcp_common.http_service import ReadinessCheck, create_app
+from pmcp_common.memory_keeping_http import HttpKeepingPeer
 from pmcp_common.peers_http import HttpMemoryPeer, HttpPersonaPeer, open_session
-from pmcp_common.queue_arq import ArqJobQueue
+from pmcp_common.queue_arq import ArqJobQueue, QueueLimits
 from pmcp_common.redis_link import BytesRedis, connect
 from pmcp_gateway.connection import SocketEndpoint
 from pmcp_gateway.durability_redis import RedisDurability
-from pmcp_gateway.methods.call import RequestLimits, Services
+from pmcp_gateway.methods.call import Services
 from pmcp_gateway.methods.persona_names import PersonaNames
+from pmcp_gateway.persona_changes_redis import follow_changes
 from pmcp_gateway.relay import Relay
 from pmcp_gateway.reports_redis import RedisReports
 from pmcp_gateway.sessions_redis import RedisSessions
 from pmcp_gateway.settings import GatewaySettings
+from pmcp_gateway.sights_redis import RedisSights
+from pmcp_gateway.talks_redis import RedisTalks
 from pmcp_gateway.timestamps import Stamps
 
 VERSION = "0.1.0"
@@ -46,7 +52,9 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
             durability = RedisDurability(redis)
             await durability.probe()
             name = gateway_id or uuid.uuid4().hex
-            services = _services(redis, url, personas, memories, name, durability, settings.request_limits())
+            conversations = HttpConversationPeer(http, settings.memory_url)
+            keeping = HttpKeepingPeer(http, settings.memory_url)
+            services = _services(redis, settings, personas, memories, conversations, keeping, name, durability)
             endpoint = SocketEndpoint(services, settings.tenant, settings.socket_limits())
 
             async def check_redis() -> None:
@@ -55,7 +63,7 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
             readiness.update(redis=check_redis, persona=personas.ready, memory=memories.ready)
             app.router.routes.append(WebSocketRoute("/mcp", endpoint))
             works = services.relay.run(), _sweeping(endpoint), endpoint.follow_replacements(), durability.run()
-            async with _running(*works):
+            async with _running(*works, follow_changes(url, services.names)):
                 yield
 
     app = create_app("Persona MCP gateway", lifespan=lifespan, readiness=readiness)
@@ -69,16 +77,18 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
 
 def _services(
     redis: BytesRedis,
-    url: str,
+    settings: GatewaySettings,
     personas: HttpPersonaPeer,
     memories: HttpMemoryPeer,
+    conversations: HttpConversationPeer,
+    keeping: HttpKeepingPeer,
     gateway_id: str,
     durability: RedisDurability,
-    limits: RequestLimits,
 ) -> Services:
     clock = SystemClock()
+    url, keep_seconds = settings.redis_url.get_secret_value(), settings.session_seconds
     bus = RedisStreamBus(redis, url)
-    queue = ArqJobQueue(redis, bus)
+    queue = ArqJobQueue(redis, bus, QueueLimits(session_seconds=keep_seconds))
     return Services(
         gateway_id=gateway_id,
         queue=queue,
@@ -86,14 +96,18 @@ def _services(
         relay=Relay(bus, gateway_id, clock, expire=queue.expire),
         personas=personas,
         memories=memories,
-        sessions=RedisSessions(redis, url),
+        conversations=conversations,
+        keeping=keeping,
+        talks=RedisTalks(redis, keep_seconds=keep_seconds),
+        sights=RedisSights(redis, keep_seconds=settings.sights_seconds),
+        sessions=RedisSessions(redis, url, keep_seconds=keep_seconds),
         reports=RedisReports(redis),
         names=PersonaNames(personas, clock),
         clock=clock,
         stamps=Stamps(clock),
         new_id=lambda: str(uuid.uuid4()),
         durability=lambda: durability.current,
-        limits=limits,
+        limits=replace(settings.request_limits(), resume_window_seconds=queue.limits.resume_window_seconds),
     )
 
 

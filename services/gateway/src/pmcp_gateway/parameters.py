@@ -14,7 +14,7 @@ from pmcp_common.contracts.methods import Params
 
 _VALUE_ERROR = "Value error, "
 _REQUIRED = "is required"
-_PREDICATES = ("is ", "must ")
+_SENTENCE = "must be "
 """Reasons of ours that go on from the field's name, in the words existing clients know."""
 
 
@@ -27,7 +27,7 @@ def validate(model: type[Params], params: dict[str, Any]) -> Params:
     reason = fault["msg"].removeprefix(_VALUE_ERROR)
     if _is_missing(fault["type"], fault.get("input")) or reason == _REQUIRED:
         raise InvalidParams(f"{field} {_REQUIRED}", field=field)
-    if reason.startswith(_PREDICATES):
+    if reason.startswith(_SENTENCE):
         raise InvalidParams(f"{field} {reason}", field=field)
     raise InvalidParams(f"{field}: {reason}", field=field)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,6 +24,8 @@ CUT_SECONDS = 10.0
 """After a close frame: how long the client may take to read it before the connection is dropped."""
 HEADER_SECONDS = 10.0
 MAX_HEADER_BYTES = 64 * 1024
+SEND_BUFFER_BYTES = 128 * 1024
+"""Of the kernel, for one socket. Left to itself it grows to 4 MB and hides that a client reads nothing."""
 PING_SECONDS = 12.0
 """Between pings, and how long each may stay unanswered: a half-open socket is found within 24 s."""
 DEAD_SECONDS = 5.0
@@ -39,6 +42,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self.handshake_initiated and not self.handshake_complete:
             # The endpoint's task exists but has not run yet.
             cast(dict[str, Any], self.scope)[CUT] = self.cut
+            plug = self.transport.get_extra_info("socket")
+            if plug is not None:
+                plug.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     def cut(self, code: int, reason: str) -> None:
         """Close without waiting for the client to read what was sent before; drop it after CUT_SECONDS."""

@@ -12,7 +12,7 @@ import orjson
 
 from pmcp_common.bus_redis import channel_messages
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.errors import SessionExpired, SessionRefused
+from pmcp_common.contracts.errors import SessionExpired, SessionRefused, SessionReplaced
 from pmcp_common.redis_link import BytesRedis, Script, broker_errors
 from pmcp_gateway.stores import RETRY_SECONDS, SESSION_SECONDS, Replacement, Session
 
@@ -21,8 +21,9 @@ MAX_CONCURRENT_COMMANDS = 64
 
 
 class RedisSessions:
-    def __init__(self, redis: BytesRedis, url: str) -> None:
+    def __init__(self, redis: BytesRedis, url: str, *, keep_seconds: int = SESSION_SECONDS) -> None:
         self._redis = redis
+        self._keep_seconds = keep_seconds
         self._url = url
         self._open, self._resume = (Script(redis, name) for name in ("open_session", "resume_session"))
         self._gate = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
@@ -45,7 +46,17 @@ class RedisSessions:
             async with self._gate, self._redis.pipeline(transaction=True) as pipe:
                 pipe.hset(name, mapping=fields)
                 pipe.hsetnx(name, "message_count", "0")
-                pipe.expire(name, SESSION_SECONDS)
+                pipe.expire(name, self._keep_seconds)
+                await pipe.execute()
+
+    async def leave_persona(self, session: Session, *, anew: bool = False) -> None:
+        name = keys.session(session.tenant, session.session_id)
+        with broker_errors():
+            async with self._gate, self._redis.pipeline(transaction=True) as pipe:
+                pipe.hdel(name, "persona_id", "persona_name")
+                if anew:
+                    pipe.hset(name, "message_count", "0")
+                pipe.expire(name, self._keep_seconds)
                 await pipe.execute()
 
     async def open(self, session: Session, token_hash: str, gateway_id: str) -> Session:
@@ -57,14 +68,19 @@ class RedisSessions:
                 session.connected_at,
                 token_hash,
                 keys.session_notices(gateway_id),
-                SESSION_SECONDS,
+                self._keep_seconds,
+                session.gen,
             ],
         )
+        if not gen:
+            raise SessionReplaced
         return replace(session, gen=int(gen))
 
-    async def resume(self, session: Session, shown: str, next_token: str, gateway_id: str, holder: str) -> Session:
+    async def resume(
+        self, session: Session, leaving: Session, shown: str, next_token: str, gateway_id: str, holder: str
+    ) -> Session:
         status, *rest = await self._resume(
-            [keys.session(session.tenant, session.session_id)],
+            [keys.session(session.tenant, one.session_id) for one in (session, leaving)],
             [
                 session.tenant,
                 session.principal,
@@ -74,7 +90,7 @@ class RedisSessions:
                 keys.session_notices(gateway_id),
                 holder,
                 int(RETRY_SECONDS * 1000),
-                SESSION_SECONDS,
+                self._keep_seconds,
             ],
         )
         if status == b"EXPIRED":

@@ -36,6 +36,12 @@ class GatewaySettings(Settings):
     tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
         default="local", description="owner of everything this gateway's clients see"
     )
+    session_seconds: int = Field(
+        default=86_400, ge=60, le=31_536_000, description="seconds without a message after which a session is forgotten"
+    )
+    sights_seconds: int = Field(
+        default=3600, ge=1, le=86_400, description="seconds after which what a player saw (visual.update) is forgotten"
+    )
     gateway_max_sockets: int = Field(
         default=2000, ge=1, le=100_000, description="open sockets; further ones are answered with HTTP 503"
     )

@@ -5,9 +5,9 @@ Adapters: `sessions_redis`, `reports_redis`. Every method raises `Unavailable` w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 SESSION_SECONDS = 86_400
 """A session unused for this long is forgotten (24 h, as existing clients know it)."""
@@ -42,14 +42,24 @@ class SessionStore(Protocol):
         """Also restores the session's identity, should Redis have lost it."""
         ...
 
-    async def open(self, session: Session, token_hash: str, gateway_id: str) -> Session:
-        """Make the session resumable with this token; every earlier token is void. The session with its `gen`."""
+    async def leave_persona(self, session: Session, *, anew: bool = False) -> None:
+        """The session talks to nobody; `anew`: and nothing was said in it."""
         ...
 
-    async def resume(self, session: Session, shown: str, next_token: str, gateway_id: str, holder: str) -> Session:
+    async def open(self, session: Session, token_hash: str, gateway_id: str) -> Session:
+        """Make the session resumable with this token; every earlier token is void. The session with its `gen`.
+
+        Raises SessionReplaced when another socket has resumed it since then.
+        """
+        ...
+
+    async def resume(
+        self, session: Session, leaving: Session, shown: str, next_token: str, gateway_id: str, holder: str
+    ) -> Session:
         """Take the session over: `shown` and `next_token` are hashes; tells the gateway of the older socket.
 
-        `session` names tenant, principal and session id. The token shown stays good for RETRY_SECONDS, or until
+        `session` names tenant, principal and session id; `leaving`, the socket's own until now, is forgotten when it
+        was never opened. The token shown stays good for RETRY_SECONDS, or until
         `confirm`. Raises SessionExpired (unknown or foreign too) and SessionRefused (wrong token).
         """
         ...
@@ -97,3 +107,18 @@ class WorkerReports(Protocol):
     async def active_conversations(self, tenant: str, since_ms: int) -> int:
         """Conversations with a message since then."""
         ...
+
+
+class SightStore(Protocol):
+    """What a session's player sees, by kind. Adapter: `sights_redis`."""
+
+    @property
+    def keep_seconds(self) -> int: ...
+
+    async def kinds(self, tenant: str, session_id: str) -> list[str]: ...
+
+    async def put(self, tenant: str, session_id: str, kind: str, seen: Mapping[str, Any]) -> None:
+        """Nothing seen: the kind is dropped."""
+        ...
+
+    async def clear(self, tenant: str, session_id: str) -> None: ...

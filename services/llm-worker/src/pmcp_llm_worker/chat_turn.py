@@ -85,7 +85,7 @@ class ChatTurn:
         self._memory = memory
         self._speech = Speech(model, clock, limits)
         self._spool = spool
-        self._scenes = SceneReader(personas, memory, sights)
+        self._scenes = SceneReader(personas, memory, sights, limits.prompt_turns)
         self._clock = clock
         self._sleep = sleep
 

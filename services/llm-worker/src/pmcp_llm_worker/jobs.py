@@ -18,7 +18,7 @@ from arq import Retry
 from pmcp_common.bus import StreamBus
 from pmcp_common.contracts.errors import INTERNAL_ERROR, PERSONA_NOT_FOUND, DomainError, NotFound
 from pmcp_common.contracts.jobs import Claim, ClaimRefusal, JobState, end_without_model, text_of
-from pmcp_common.contracts.memories import RememberRequest
+from pmcp_common.contracts.memories import RememberRequest, Turn
 from pmcp_common.contracts.personas import Interaction
 from pmcp_common.logs import request_id
 from pmcp_common.peers import MemoryPeer, PersonaPeer
@@ -27,6 +27,7 @@ from pmcp_llm_worker import metrics
 from pmcp_llm_worker.chat_turn import BROKER_PAUSE_SECONDS, BROKER_TRIES, ChatTurn, Finished
 from pmcp_llm_worker.leases import Leases, StopSignal
 from pmcp_llm_worker.sentiment import sentiment
+from pmcp_llm_worker.turn_effects import interactions_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ HAND_BACK_SECONDS = 1.0
 REMEMBER_TRIES = 8
 REMEMBER_FIRST_PAUSE_SECONDS = 2.0
 REMEMBER_MAX_PAUSE_SECONDS = 120.0
-MAX_INTERACTION_SECONDS = 3600.0
 
 Context = dict[Any, Any]
 """What arq hands to a job: `job_id` is the queue's ticket, `job_try` counts from 1."""
@@ -144,13 +144,24 @@ class ReplyJob:
         )
 
 
+async def _leave_it(_tenant: str, _turn: Turn) -> None:
+    return None
+
+
 class RememberJob:
     """Makes memories of a stored turn, and tells the persona that it talked and how it was spoken to. Safe to run
     again."""
 
-    def __init__(self, memory: MemoryPeer, personas: PersonaPeer) -> None:
+    def __init__(
+        self,
+        memory: MemoryPeer,
+        personas: PersonaPeer,
+        look_after: Callable[[str, Turn], Awaitable[None]] | None = None,
+    ) -> None:
+        """`look_after`: what is to be done about the conversation of a turn once it is remembered."""
         self._memory = memory
         self._personas = personas
+        self._look_after = look_after or _leave_it
 
     async def __call__(
         self, ctx: Context, tenant: str, job_id: str, user_message_id: str, message_id: str, processing_time: float
@@ -180,16 +191,15 @@ class RememberJob:
         request_id.set(str(turn.metadata.get("request_id", "")) or None)
         await self._memory.remember(tenant, RememberRequest(message_ids=(user_message_id, message_id)))
         said = await self._memory.turn(tenant, user_message_id)
-        interaction = Interaction(
-            player_id=turn.player_id,
-            interaction_id=message_id,
-            duration_seconds=min(MAX_INTERACTION_SECONDS, max(0.0, processing_time)),
-            sentiment=sentiment(said.content) if said is not None else None,
-            user_message_id=user_message_id,
-        )
+        judged = sentiment(said.content) if said is not None else None
+        for persona_id, interaction in interactions_of(turn, user_message_id, processing_time, judged):
+            await self._move(tenant, persona_id, interaction)
+        await self._look_after(tenant, turn)
+
+    async def _move(self, tenant: str, persona_id: str, interaction: Interaction) -> None:
         try:
-            await self._personas.record_interaction(tenant, turn.persona_id, interaction)
+            await self._personas.record_interaction(tenant, persona_id, interaction)
         except DomainError as error:
             if error.code != PERSONA_NOT_FOUND.code:
                 raise
-            log.info("the persona was deleted meanwhile: nobody to be moved", extra={"persona": turn.persona_id})
+            log.info("the persona was deleted meanwhile: nobody to be moved", extra={"persona": persona_id})

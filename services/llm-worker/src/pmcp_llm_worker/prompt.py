@@ -44,6 +44,7 @@ class PromptParts:
     now: datetime
     surroundings: str = ""
     """Sentences on the situation and on how to answer; for this reply only."""
+    max_turns: int = MAX_TURNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def estimate_tokens(text: str) -> int:
 def assemble(parts: PromptParts, budget_tokens: int) -> Assembled:
     """The prompt, at most `budget_tokens` by the estimate unless the persona alone is more."""
     system = _system(parts)
-    turns = list(parts.turns[-MAX_TURNS:])
+    turns = list(parts.turns[-parts.max_turns :])
     memories = list(parts.memories)
     message = parts.message
     fixed = _cost(system) + RESERVE_TOKENS

@@ -18,7 +18,6 @@ from pmcp_common.contracts.personas import Persona
 from pmcp_common.contracts.talks import as_player, partner_of
 from pmcp_common.peers import MemoryPeer
 from pmcp_llm_worker.persona_cache import PersonaCache
-from pmcp_llm_worker.prompt import MAX_TURNS
 from pmcp_llm_worker.reply_plan import CLOSING, ReplyPlan, plan_reply
 from pmcp_llm_worker.surroundings import Sights, describe
 from pmcp_llm_worker.turn_outcome import Outcome, circumstances_of, score_reply, storable
@@ -39,7 +38,8 @@ class Scene:
 
 
 class SceneReader:
-    def __init__(self, personas: PersonaCache, memory: MemoryPeer, sights: Sights) -> None:
+    def __init__(self, personas: PersonaCache, memory: MemoryPeer, sights: Sights, prompt_turns: int) -> None:
+        self._prompt_turns = prompt_turns
         self._personas = personas
         self._memory = memory
         self._sights = sights
@@ -56,7 +56,7 @@ class SceneReader:
         recalling = asyncio.create_task(self._recall(claim, patience_seconds))
         looking = asyncio.create_task(self._look_around(claim, patience_seconds))
         try:
-            outcome.persona, outcome.state = await self._personas.for_turn(
+            outcome.persona, outcome.state, outcome.compatibility = await self._personas.with_bond(
                 submission.tenant, claim.persona_id, submission.player_id
             )
             if outcome.state is not None and not outcome.state.is_available and not going_on:
@@ -98,7 +98,7 @@ class SceneReader:
             player_id=submission.player_id,
             conversation_id=keys.conversation_id(submission.tenant, claim.persona_id, submission.player_id),
             query=storable(submission.message),
-            max_turns=MAX_TURNS,
+            max_turns=self._prompt_turns,
             max_memories=MAX_MEMORIES,
         )
         try:

@@ -55,6 +55,12 @@ class WorkerSettings(Settings):
     model_total_seconds: float = Field(
         default=240.0, gt=0, le=280, description="seconds for one answer; jobs as a whole end after 300"
     )
+    prompt_turns: int = Field(
+        default=20, ge=2, le=200, description="newest messages of both sides that are in the prompt word by word"
+    )
+    summary_after_turns: int = Field(
+        default=50, ge=4, le=10_000, description="messages of a conversation after which the older ones are summarised"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level written to standard error; DEBUG may show what players wrote"
     )
@@ -64,6 +70,12 @@ class WorkerSettings(Settings):
     def _with_scheme(cls, value: object) -> object:
         """Ollama's own variable may be just host:port."""
         return f"http://{value}" if isinstance(value, str) and "://" not in value else value
+
+    @model_validator(mode="after")
+    def _summary_follows_prompt(self) -> Self:
+        if self.summary_after_turns < self.prompt_turns:
+            raise ValueError("PMCP_SUMMARY_AFTER_TURNS may not be less than PMCP_PROMPT_TURNS")
+        return self
 
     @model_validator(mode="after")
     def _reply_fits_window(self) -> Self:

@@ -18,7 +18,7 @@ from pmcp_llm_worker.emitter import Emitter
 from pmcp_llm_worker.leases import StopSignal
 from pmcp_llm_worker.model import Generation, ModelError, ModelStalled, Patience, Prompt, Usage
 from pmcp_llm_worker.model_retry import RetryingModel
-from pmcp_llm_worker.prompt import PromptParts, assemble
+from pmcp_llm_worker.prompt import MAX_TURNS, PromptParts, assemble
 from pmcp_llm_worker.reply_plan import bound
 from pmcp_llm_worker.rungs import Pace, Rung, TimePlan, plan_time
 from pmcp_llm_worker.scene import Scene
@@ -34,6 +34,8 @@ LENGTH = "length"
 class ReplyLimits:
     generation: Generation
     patience: Patience
+    prompt_turns: int = MAX_TURNS
+    """The newest messages, word by word."""
 
 
 class ReplyFull(Exception):
@@ -140,6 +142,7 @@ class Speech:
             message=claim.submission.message,
             now=self._clock.now(),
             surroundings=scene.surroundings,
+            max_turns=self._limits.prompt_turns,
         )
         # What was said is part of the reply, for which the window keeps its place.
         return replace(assemble(parts, generation.num_ctx - generation.max_tokens).prompt, said=said)

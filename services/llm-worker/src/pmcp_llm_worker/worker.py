@@ -27,6 +27,7 @@ from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.clock import Clock, SystemClock
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import DomainError
+from pmcp_common.conversations_http import HttpConversationPeer
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.queue import JobQueue
 from pmcp_common.queue_arq import ArqJobQueue
@@ -35,6 +36,9 @@ from pmcp_common.worker_arq import WakingWorker
 from pmcp_llm_worker import line_stream, turn_spool
 from pmcp_llm_worker.chat_turn import ChatTurn
 from pmcp_llm_worker.emitter import EmitterHub
+from pmcp_llm_worker.job_ledger import JobLedger
+from pmcp_llm_worker.job_ledger_http import HttpJobRecord
+from pmcp_llm_worker.job_ledger_redis import RedisJobBacklog
 from pmcp_llm_worker.jobs import REMEMBER_TRIES, RememberJob, ReplyJob
 from pmcp_llm_worker.leases import Leases
 from pmcp_llm_worker.model import Generation, ModelClient, Patience
@@ -44,9 +48,12 @@ from pmcp_llm_worker.models_board_redis import RedisModelsBoard
 from pmcp_llm_worker.ollama import OllamaClient
 from pmcp_llm_worker.openai_compat import OpenAICompatClient
 from pmcp_llm_worker.persona_cache import PersonaCache
+from pmcp_llm_worker.persona_shelf_redis import RedisPersonaShelf
 from pmcp_llm_worker.settings import WorkerSettings
 from pmcp_llm_worker.sights_redis import RedisSights
 from pmcp_llm_worker.speech import ReplyLimits
+from pmcp_llm_worker.summarise import Summariser, SummarySizes
+from pmcp_llm_worker.summary_worker import build_summary_worker
 from pmcp_llm_worker.turn_spool_redis import RedisTurnSpool
 
 log = logging.getLogger(__name__)
@@ -65,6 +72,7 @@ class Process:
 
     replies: WakingWorker
     remembering: WakingWorker
+    summarising: WakingWorker
     watch: ModelWatch
     tasks: list[asyncio.Task[None]]
 
@@ -107,38 +115,44 @@ async def start(
     spool = RedisTurnSpool(redis)
     client = build_client(settings, model_session, clock)
     watch = ModelWatch(client, RedisModelsBoard(redis), clock, settings.tenant, worker_id())
+    model = RetryingModel(client, clock)
+    limits = reply_limits(settings)
     turn = ChatTurn(
         queue=queue,
         bus=bus,
         hub=EmitterHub(bus, clock),
-        personas=PersonaCache(personas),
+        personas=PersonaCache(personas, RedisPersonaShelf(redis)),
         memory=memory,
-        model=RetryingModel(client, clock),
+        model=model,
         spool=spool,
         sights=RedisSights(redis),
         clock=clock,
-        limits=reply_limits(settings),
+        limits=limits,
     )
-    replies, remembering = build_workers(
-        settings, redis, ReplyJob(queue, bus, leases, turn, watch.note_answer), RememberJob(memory, personas)
-    )
+    summariser = build_summariser(settings, peer_session, model, limits)
+    summarising, look_after = build_summary_worker(summariser, redis, settings.redis_url)
+    reply = ReplyJob(queue, bus, leases, turn, watch.note_answer)
+    replies, remembering = build_workers(settings, redis, reply, RememberJob(memory, personas, look_after))
     # Not the model: without it the worker still answers, with fallback lines. `system.models` says what is wrong.
     readiness.update(redis=ping(redis), personas=personas.ready, memory=memory.ready)
     background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
         replies.async_run,
         remembering.async_run,
+        summarising.async_run,
         leases.renew_forever,
         lambda: leases.follow_cancellations(bus),
         lambda: reap_forever(queue),
         lambda: turn_spool.flush_forever(spool, memory),
+        build_ledger(settings, redis, queue, peer_session, clock).keep,
         watch.run,
     )
-    return Process(replies, remembering, watch, [keep_running(step) for step in background])
+    return Process(replies, remembering, summarising, watch, [keep_running(step) for step in background])
 
 
 async def stop(process: Process, drain_seconds: float) -> None:
     """Let running replies end; those that do not in time are handed back, and another worker goes on at once."""
-    await asyncio.gather(process.replies.drain(drain_seconds), process.remembering.drain(drain_seconds))
+    workers = (process.replies, process.remembering, process.summarising)
+    await asyncio.gather(*(worker.drain(drain_seconds) for worker in workers))
     for task in process.tasks:
         task.cancel()
     await asyncio.gather(*process.tasks, return_exceptions=True)
@@ -156,6 +170,21 @@ def keep_running(step: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[
     task = asyncio.create_task(step())
     task.add_done_callback(check)
     return task
+
+
+def build_summariser(
+    settings: WorkerSettings, session: aiohttp.ClientSession, model: RetryingModel, limits: ReplyLimits
+) -> Summariser:
+    conversations = HttpConversationPeer(session, settings.memory_url, timeout_seconds=settings.peer_timeout_seconds)
+    sizes = SummarySizes(settings.prompt_turns, settings.summary_after_turns)
+    return Summariser(conversations, model, limits.generation, limits.patience, sizes)
+
+
+def build_ledger(
+    settings: WorkerSettings, redis: BytesRedis, queue: JobQueue, session: aiohttp.ClientSession, clock: Clock
+) -> JobLedger:
+    record = HttpJobRecord(session, settings.memory_url, timeout_seconds=settings.peer_timeout_seconds)
+    return JobLedger(queue, RedisJobBacklog(redis, worker_id()), record, clock)
 
 
 def build_client(settings: WorkerSettings, session: aiohttp.ClientSession, clock: Clock) -> ModelClient:
@@ -179,6 +208,7 @@ def reply_limits(settings: WorkerSettings) -> ReplyLimits:
             idle=settings.model_idle_seconds,
             total=settings.model_total_seconds,
         ),
+        settings.prompt_turns,
     )
 
 

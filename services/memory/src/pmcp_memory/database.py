@@ -53,6 +53,19 @@ _AWAY = (
 asyncpg's word for a connection or pool that closed meanwhile."""
 
 
+SESSION_SETTINGS: Mapping[str, str] = {
+    # A plan without the values at hand cannot use one player's own index, and mistakes a large memory for a mean one.
+    "plan_cache_mode": "force_custom_plan",
+    # Starting helpers takes longer than they save, and a reply has one core.
+    "max_parallel_workers_per_gather": "0",
+    # Nearest ten found at 100,000 memories: docs/memory.md.
+    "hnsw.ef_search": "400",
+    # Filters come after the index: it goes on until enough memories pass them.
+    "hnsw.iterative_scan": "relaxed_order",
+}
+"""Of every connection of the service."""
+
+
 class Database:
     def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_seconds: float) -> None:
         self._pool = pool

@@ -35,6 +35,18 @@ def require_sound(vectors: Sequence[Vector], dimension: int) -> None:
             raise EmbeddingFailed("The embedding model gave a vector that is none")
 
 
+def unit_vector(values: Sequence[float]) -> Vector:
+    """Of length 1. Raises EmbeddingFailed for another dimension, ValueError for a vector without direction."""
+    if len(values) != DIMENSION:
+        raise EmbeddingFailed(
+            f"The embedding model gives {len(values)} dimensions, {DIMENSION} are needed", dimension=len(values)
+        )
+    length = math.sqrt(math.fsum(value * value for value in values))
+    if not length > 0 or not math.isfinite(length):
+        raise ValueError("a vector without direction")
+    return [value / length for value in values]
+
+
 class Urgency(IntEnum):
     """A query has a player waiting; a store has a job that can wait."""
 

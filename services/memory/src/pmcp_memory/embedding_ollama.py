@@ -6,14 +6,13 @@ Its model must give vectors of our dimension (`all-minilm` does); any other answ
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import orjson
 
-from pmcp_memory.embedding import DIMENSION, EmbeddingFailed, Urgency, Vector
+from pmcp_memory.embedding import DIMENSION, EmbeddingFailed, Urgency, Vector, unit_vector
 
 log = logging.getLogger(__name__)
 
@@ -64,20 +63,9 @@ class OllamaEmbedder:
 def _read_vectors(raw: bytes, expected: int) -> list[Vector]:
     try:
         answer: Any = orjson.loads(raw)
-        vectors = [_unit_vector(values) for values in answer["embeddings"]]
+        vectors = [unit_vector(values) for values in answer["embeddings"]]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise EmbeddingFailed("The embedding server's answer was not understood") from error
     if len(vectors) != expected:
         raise EmbeddingFailed("The embedding server's answer was incomplete", vectors=len(vectors))
     return vectors
-
-
-def _unit_vector(values: Sequence[float]) -> Vector:
-    if len(values) != DIMENSION:
-        raise EmbeddingFailed(
-            f"The embedding model gives {len(values)} dimensions, {DIMENSION} are needed", dimension=len(values)
-        )
-    length = math.sqrt(math.fsum(value * value for value in values))
-    if not length > 0 or not math.isfinite(length):
-        raise ValueError("a vector without direction")
-    return [value / length for value in values]

@@ -129,7 +129,8 @@ WHERE m.tenant_id = $1 AND m.id = a.id
 SELECT
     memory_type, count(*) AS memories, sum(importance)::float8 AS importance,
     count(*) FILTER (WHERE importance >= 0.7) AS important,
-    count(*) FILTER (WHERE created_at >= $4) AS today
+    count(*) FILTER (WHERE created_at >= $4) AS today,
+    min(created_at) AS oldest, max(created_at) AS newest
 FROM memory.memories
 WHERE tenant_id = $1 AND persona_id = $2 AND (player_id = $3 OR player_id IS NULL)
 GROUP BY memory_type

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 PARTS: Mapping[str, float] = {
     # Cosine to the question, 0..1 between the worst and the best candidate.
     "meaning": 1.0,
-    # The best cosine within four turns around, same scale: an answer stands beside its question.
+    # The best cosine here or within three turns around, same scale: an answer stands beside its question.
     "nearby": 0.45,
-    # Share of the question's words (rare among the candidates counts more: BM25's idf) that are said here or,
-    # fading by 0.7 a turn, within three turns around.
+    # Share of the question's words (rare among the candidates counts more: BM25's idf) that are said here or, fading,
+    # within three turns around.
     "wording": 1.2,
     # 1: said by the one whom the question names, or means by "I" or "you".
     "speaker_asked": 0.55,
@@ -36,8 +36,8 @@ PARTS: Mapping[str, float] = {
 
 CANDIDATES = 70
 """Of each kind, by meaning and by words: more gains nothing at one persona's size and costs time."""
-NEIGHBOUR_FADING = 0.7
-"""Of a word that is said one turn further away."""
+FADING = (1.0, 0.7, 0.45, 0.45)
+"""What a word counts that is said here, one turn away, two, three."""
 
 
 def score(parts: Mapping[str, float], weights: Mapping[str, float] = PARTS) -> float:
@@ -62,8 +62,8 @@ def wording(distances: Sequence[int | None], weights: Sequence[float]) -> float:
     if total <= 0:
         return 0.0
     said = (
-        weight * NEIGHBOUR_FADING**distance
+        weight * FADING[distance]
         for distance, weight in zip(distances, weights, strict=True)
-        if distance is not None and distance <= 3
+        if distance is not None and distance < len(FADING)
     )
     return math.fsum(said) / total

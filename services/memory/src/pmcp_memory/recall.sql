@@ -16,21 +16,36 @@ WITH asked AS MATERIALIZED (
 ),
 terms AS MATERIALIZED (
     SELECT quote_literal(lexeme)::tsquery AS term, 1 << (row_number() OVER () - 1)::integer AS bit
-    FROM (SELECT lexeme FROM unnest(to_tsvector('english', $7)) WHERE lexeme <> ALL ($8::text[]) LIMIT 24) AS w
+    FROM (SELECT lexeme FROM unnest(to_tsvector('english', $7)) LIMIT 24) AS w
 ),
-nearest AS (
-    SELECT id, thread_id, ordinal
-    FROM memory.visible_memories($1, $2, $3)
-    WHERE embedding_model = $5
-        AND ($17::text IS NULL OR memory_type = $17) AND importance >= $18
+-- Own and others' apart: a large memory has an index of its own (near_indexes), which only this form can use.
+own AS (
+    SELECT id, thread_id, ordinal, embedding <=> (SELECT vector FROM asked) AS distance
+    FROM memory.memories
+    WHERE tenant_id = $1 AND persona_id = $2 AND player_id = $3 AND embedding_model = $5
+        AND ($17::text IS NULL OR memory_type = $17) AND ($18::real <= 0 OR importance >= $18)
         AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
     ORDER BY embedding <=> (SELECT vector FROM asked)
+    LIMIT $16
+),
+beyond_own AS (
+    SELECT id, thread_id, ordinal, embedding <=> (SELECT vector FROM asked) AS distance
+    FROM memory.visible_beyond_own($1, $2, $3)
+    WHERE embedding_model = $5
+        AND ($17::text IS NULL OR memory_type = $17) AND ($18::real <= 0 OR importance >= $18)
+        AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
+    ORDER BY embedding <=> (SELECT vector FROM asked)
+    LIMIT $16
+),
+nearest AS (
+    SELECT id, thread_id, ordinal FROM (SELECT * FROM own UNION ALL SELECT * FROM beyond_own) AS both_of_them
+    ORDER BY distance
     LIMIT $16
 ),
 wordy AS (
     SELECT id, thread_id, ordinal
     FROM memory.visible_memories($1, $2, $3)
-    WHERE embedding_model = $5 AND words @@ (SELECT any_word FROM asked)
+    WHERE words @@ (SELECT any_word FROM asked)
         AND ($17::text IS NULL OR memory_type = $17) AND importance >= $18
         AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
     ORDER BY ts_rank(words, (SELECT any_word FROM asked)) DESC, id
@@ -40,21 +55,23 @@ candidates AS MATERIALIZED (
     SELECT id, thread_id, ordinal FROM nearest UNION SELECT id, thread_id, ordinal FROM wordy
 ),
 places AS MATERIALIZED (
-    SELECT DISTINCT thread_id, ordinal + step AS ordinal FROM candidates CROSS JOIN generate_series(-4, 4) AS step
+    SELECT DISTINCT thread_id, ordinal + step AS ordinal FROM candidates CROSS JOIN generate_series(-3, 3) AS step
 ),
 -- Candidates and what stands around them, each with its own evidence.
 around AS MATERIALIZED (
     SELECT
         m.id, m.thread_id, m.episode, m.ordinal,
-        1 - (m.embedding <=> (SELECT vector FROM asked)) AS cosine,
+        -- Not embedded anew yet after a change of model: found by its words alone.
+        CASE WHEN m.embedding_model = $5 THEN 1 - (m.embedding <=> (SELECT vector FROM asked)) END AS cosine,
         coalesce((SELECT bit_or(t.bit) FROM terms t WHERE m.words @@ t.term), 0) AS mask,
         EXISTS (SELECT 1 FROM candidates c WHERE c.id = m.id) AS candidate
     FROM places p
     JOIN memory.visible_memories($1, $2, $3) m ON m.thread_id = p.thread_id AND m.ordinal = p.ordinal
-    WHERE m.embedding_model = $5 AND ($20::timestamptz IS NULL OR m.occurred_at <= $20)
+    WHERE ($20::timestamptz IS NULL OR m.occurred_at <= $20)
 ),
 bounds AS MATERIALIZED (
-    SELECT min(cosine) AS low, greatest(max(cosine) - min(cosine), 1e-6) AS width, count(*) AS candidates
+    SELECT
+        coalesce(min(cosine), 0) AS low, greatest(max(cosine) - min(cosine), 1e-6) AS width, count(*) AS candidates
     FROM around WHERE candidate
 ),
 term_weights AS MATERIALIZED (
@@ -68,27 +85,25 @@ term_weights AS MATERIALIZED (
 spread AS (
     SELECT
         id, candidate, cosine, mask,
-        max(cosine) OVER (neighbours RANGE BETWEEN 4 PRECEDING AND 4 FOLLOWING EXCLUDE CURRENT ROW) AS near_cosine,
-        coalesce(bit_or(mask) OVER (neighbours RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING), 0) AS mask_1,
-        coalesce(bit_or(mask) OVER (neighbours RANGE BETWEEN 2 PRECEDING AND 2 FOLLOWING), 0) AS mask_2,
-        coalesce(bit_or(mask) OVER (neighbours RANGE BETWEEN 3 PRECEDING AND 3 FOLLOWING), 0) AS mask_3
+        max(cosine) OVER near AS near_cosine, bit_or(mask) OVER near AS near_mask, bit_or(mask) OVER beside AS beside_mask
     FROM around
-    WINDOW neighbours AS (PARTITION BY thread_id, episode ORDER BY ordinal)
+    WINDOW
+        near AS (PARTITION BY thread_id, episode ORDER BY ordinal RANGE BETWEEN 3 PRECEDING AND 3 FOLLOWING),
+        beside AS (PARTITION BY thread_id, episode ORDER BY ordinal RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING)
 ),
 parts AS (
     SELECT
         m.id, m.content, m.memory_type, m.importance, m.emotional_valence, m.related_personas, m.visibility, m.created_at,
         m.accessed_count, m.thread_id, m.episode, m.ordinal, m.speaker, m.said_by, m.occurred_at, m.source_message_ids,
-        s.cosine,
-        (s.cosine - b.low) / b.width AS meaning,
+        coalesce(s.cosine, 0) AS cosine,
+        coalesce((s.cosine - b.low) / b.width, 0) AS meaning,
         greatest((coalesce(s.near_cosine, b.low) - b.low) / b.width, 0) AS nearby,
         coalesce((
             SELECT sum(
                 w.weight * CASE
                     WHEN s.mask & w.bit <> 0 THEN 1.0::float8
-                    WHEN s.mask_1 & w.bit <> 0 THEN 0.7::float8
-                    WHEN s.mask_2 & w.bit <> 0 THEN 0.49::float8
-                    WHEN s.mask_3 & w.bit <> 0 THEN 0.343::float8
+                    WHEN s.beside_mask & w.bit <> 0 THEN 0.7::float8
+                    WHEN s.near_mask & w.bit <> 0 THEN 0.45::float8
                     ELSE 0.0::float8
                 END
             ) / sum(w.weight) FROM term_weights w
@@ -141,6 +156,17 @@ SELECT
 FROM best b
 ORDER BY b.score DESC, b.id
 
--- name: list_speakers
--- A handful of names: whoever is named in every memory tells none apart.
-SELECT DISTINCT speaker FROM memory.visible_memories($1, $2, $3) WHERE speaker IS NOT NULL LIMIT 32
+-- name: describe_visible
+-- A handful of names (whoever speaks in every memory tells none apart), and how many memories there are.
+SELECT
+    (SELECT count(*) FROM memory.visible_memories($1, $2, $3)) AS memories,
+    ARRAY(
+        SELECT DISTINCT speaker FROM memory.visible_memories($1, $2, $3) WHERE speaker IS NOT NULL ORDER BY speaker LIMIT 32
+    ) AS speakers
+
+-- name: common_words
+-- Words by the share of all memories that say them, as PostgreSQL's statistics know it; none before the first ANALYZE.
+SELECT w.word, w.share
+FROM pg_stats s, unnest(s.most_common_elems::text::text[], s.most_common_elem_freqs) AS w (word, share)
+WHERE s.schemaname = 'memory' AND s.tablename = 'memories' AND s.attname = 'words' AND w.word IS NOT NULL
+    AND w.share >= 0.01

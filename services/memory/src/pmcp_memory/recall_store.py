@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -37,6 +37,14 @@ class Viewer:
 
 
 @dataclass(frozen=True, slots=True)
+class Visible:
+    """What a viewer may see, as far as a question's reading needs it."""
+
+    memories: int
+    speakers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     text: str
     without_names: str
@@ -45,6 +53,8 @@ class Question:
     model: str
     """The vector's: memories with another model's vectors are not compared."""
     asked_at: datetime
+    common_words: Sequence[str] = ()
+    """Stems said in too many memories to search by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ class RecallStore:
                 question.model,
                 question.text,
                 question.without_names,
-                [],
+                list(question.common_words),
                 list(asked.months),
                 list(asked.years),
                 list(asked.sides),
@@ -97,12 +107,16 @@ class RecallStore:
             raise MemoryFailed("The memories could not be searched") from error
         return tuple(_recalled(row) for row in rows)
 
-    async def speakers(self, viewer: Viewer) -> tuple[str, ...]:
-        """Names of those who speak in what the viewer may see."""
-        rows = await self._database.fetch(
-            self._queries["list_speakers"], viewer.tenant, viewer.persona_id, viewer.player_id
+    async def describe(self, viewer: Viewer) -> Visible:
+        (row,) = await self._database.fetch(
+            self._queries["describe_visible"], viewer.tenant, viewer.persona_id, viewer.player_id
         )
-        return tuple(row["speaker"] for row in rows)
+        return Visible(row["memories"], tuple(row["speakers"]))
+
+    async def word_shares(self) -> Mapping[str, float]:
+        """Stem → share of all memories that say it; only those of at least 1 %."""
+        rows = await self._database.fetch(self._queries["common_words"])
+        return {row["word"]: row["share"] for row in rows}
 
 
 def _recalled(row: asyncpg.Record) -> RecalledMemory:

@@ -28,7 +28,7 @@ from pmcp_memory.access_counts import AccessCounts
 from pmcp_memory.cues import without_names
 from pmcp_memory.embedding import Embedder, Urgency, Vector
 from pmcp_memory.importance import Judgement, judge
-from pmcp_memory.known_speakers import KnownSpeakers
+from pmcp_memory.outlook import Outlook
 from pmcp_memory.placing import Place, place, text_to_embed
 from pmcp_memory.recall_store import Question, RecallFilter, RecallStore, Viewer
 from pmcp_memory.store import MemoryStore, NewMemory, TypeStats
@@ -51,7 +51,7 @@ class Recollection:
         """`recall_timeout_seconds`: a reply goes on without memories rather than wait longer."""
         self._store = store
         self._recalls = recalls
-        self._speakers = KnownSpeakers(recalls, clock)
+        self._outlook = Outlook(recalls, clock)
         self._embedder = embedder
         self._accesses = accesses
         self._clock = clock
@@ -149,9 +149,11 @@ class Recollection:
         return _total(rows, elapsed_ms=(time.perf_counter() - started) * 1000)
 
     async def _ask(self, viewer: Viewer, query: str) -> Question:
-        text = without_names(query, await self._speakers.of(viewer))
+        known = await self._outlook.of(viewer)
+        text = without_names(query, known.speakers)
         (vector,) = await self._embedder.embed([text], Urgency.QUERY)
-        return Question(query, text, vector, self._embedder.name, self._clock.now())
+        common = await self._outlook.common_words(known.memories)
+        return Question(query, text, vector, self._embedder.name, self._clock.now(), common)
 
     async def _recall(self, viewer: Viewer, question: Question, wanted: RecallFilter) -> tuple[RecalledMemory, ...]:
         found = await self._recalls.recall(viewer, question, wanted)
@@ -187,5 +189,7 @@ def _total(rows: Sequence[TypeStats], elapsed_ms: float) -> MemoryStats:
         memory_types={row.memory_type: row.memories for row in rows},
         high_importance_count=sum(row.important for row in rows),
         created_today=sum(row.today for row in rows),
+        oldest_memory=min(row.oldest for row in rows),
+        newest_memory=max(row.newest for row in rows),
         stats_calculation_time_ms=round(elapsed_ms, 3),
     )

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from pmcp_common.configuration import Settings
+from pmcp_memory.decay import DecayMode
 
 
 class MemorySettings(Settings):
@@ -32,17 +33,39 @@ class MemorySettings(Settings):
         le=60,
         description="seconds after which a reply goes on without memories, and says so",
     )
-    embedder: Literal["embedded", "ollama"] = Field(
-        default="embedded", description="what makes vectors: the model in this process, or an Ollama server"
+    embedder: Literal["embedded", "ollama", "openai"] = Field(
+        default="embedded",
+        description="what makes vectors: the model in this process, an Ollama server, or one that speaks OpenAI's API",
     )
     embedder_url: str = Field(
-        default="http://127.0.0.1:11434", description="base address of the Ollama server, for embedder=ollama"
+        default="http://127.0.0.1:11434",
+        description="base address of the embedding server, for embedder=ollama and openai",
     )
     embedder_model: str = Field(
-        default="all-minilm", description="its model; must give 384 dimensions; for embedder=ollama"
+        default="all-minilm", description="its model; must give 384 dimensions; for embedder=ollama and openai"
+    )
+    embedder_api_key: SecretStr | None = Field(
+        default=None, description="sent as a bearer token; for embedder=openai; secret"
     )
     embedder_cache_entries: int = Field(
         default=4096, ge=1, le=1_000_000, description="vectors of recent texts kept in memory, 1.6 KiB each"
+    )
+    memory_upkeep_seconds: float = Field(
+        default=60.0, gt=0, le=86_400, description="seconds between looks at whether background work is due"
+    )
+    memory_decay: DecayMode = Field(
+        default=DecayMode.EXPONENTIAL,
+        description="how importance fades: none, linear, exponential, logarithmic or access_based",
+    )
+    memory_exact_limit: int = Field(
+        default=20_000,
+        ge=100,
+        description="memories of one player with one persona that are searched exactly; more get an HNSW index",
+    )
+    memory_max_per_player: int = Field(
+        default=100_000,
+        ge=100,
+        description="memories of one player with one persona; pruning begins at 0.9 of it and stops at 0.8",
     )
     data_dir: Path = Field(default=Path(".pmcp"), description="the built embedding model is kept in models/ here")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

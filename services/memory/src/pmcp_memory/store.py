@@ -56,6 +56,8 @@ class TypeStats:
     """Sum over the memories."""
     important: int
     today: int
+    oldest: datetime
+    newest: datetime
 
 
 class MemoryStore:

@@ -26,7 +26,9 @@ from pmcp_common.contracts.personas import (
     PersonaTurnContext,
     PersonaView,
 )
+from pmcp_common.contracts.talks import partner_of
 from pmcp_persona import interaction
+from pmcp_persona.announcements import Announcer
 from pmcp_persona.inner_life import InnerLife
 from pmcp_persona.segments import Segment
 from pmcp_persona.store import WORLD, Acquaintance, PersonaStore
@@ -43,7 +45,7 @@ def persona_routes(store: PersonaStore, inner_life: InnerLife, clock: Clock) -> 
 
     def stands(player_id: str, scope: str | None) -> str:
         if scope is None:
-            return inner_life.standing_of(player_id)
+            return inner_life.standing_of(None if partner_of(player_id) else player_id)
         return WORLD if scope == "world" else player_id
 
     @router.get("")
@@ -72,12 +74,13 @@ def persona_routes(store: PersonaStore, inner_life: InnerLife, clock: Clock) -> 
             persona=None if version == known_version else found.persona,
             version=version,
             interaction_state=_state(found, clock.now()),
+            compatibility=await inner_life.compatibility_with(tenant, found.persona.id, player_id),
         )
 
     return router
 
 
-def author_routes(store: PersonaStore, clock: Clock, new_id: Callable[[], str]) -> APIRouter:
+def author_routes(store: PersonaStore, announcer: Announcer, clock: Clock, new_id: Callable[[], str]) -> APIRouter:
     """`new_id` gives a fresh UUID as text."""
     router = APIRouter(prefix=PREFIX, tags=["personas"])
 
@@ -87,12 +90,16 @@ def author_routes(store: PersonaStore, clock: Clock, new_id: Callable[[], str]) 
 
     @router.patch("/{reference}")
     async def update_persona(tenant: Segment, reference: Segment, body: PersonaChange) -> Persona:
-        return await store.change(tenant, reference, body)
+        changed = await store.change(tenant, reference, body)
+        await announcer.changed(tenant, changed.id)
+        return changed
 
     @router.delete("/{reference}")
     async def delete_persona(tenant: Segment, reference: Segment) -> PersonaDeleted:
         """It answers nobody from now on, and its name is free; what it said and felt is kept."""
-        return await store.delete(tenant, reference, clock.now())
+        deleted = await store.delete(tenant, reference, clock.now())
+        await announcer.changed(tenant, deleted.persona_id)
+        return deleted
 
     return router
 

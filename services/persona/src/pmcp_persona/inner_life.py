@@ -25,6 +25,7 @@ from pmcp_common.contracts.relationships import (
     RelationshipStats,
     RelationshipWithPlayer,
 )
+from pmcp_common.contracts.talks import partner_of
 from pmcp_persona import compatibility, emotion, emotion_rows, interaction, relationship, relationship_rows
 from pmcp_persona.database import Database, Rows
 from pmcp_persona.emotion import BASELINE
@@ -147,11 +148,10 @@ class InnerLife:
 
     async def relationships(self, tenant: str, reference: str, player_id: str) -> RelationshipList:
         persona = (await find(self._database, tenant, reference, WORLD)).persona
-        with_player = await self._with_player(tenant, persona, player_id)
         return RelationshipList(
             persona=PersonaReference(id=persona.id, name=persona.name),
             relationships=await relationship_rows.list_of(self._database, tenant, persona.id),
-            with_player=with_player and with_player.model_copy(update={"history": ()}),
+            with_player=await self._with_player(tenant, persona, player_id),
         )
 
     async def with_player(self, tenant: str, reference: str, player_id: str, now: datetime) -> RelationshipWithPlayer:
@@ -174,6 +174,16 @@ class InnerLife:
         first, second = await _both(self._database, tenant, one, other)
         pair = Pair.of_personas(tenant, first.id, second.id)
         return compatibility.analyse(first, second, await relationship_rows.read(self._database, pair))
+
+    async def compatibility_with(self, tenant: str, persona_id: str, player_id: str) -> float | None:
+        """With a player, or with the persona that stands in a player's place. None: they never met."""
+        partner = partner_of(player_id)
+        if partner is None:
+            pair = Pair.with_player(tenant, persona_id, player_id)
+        else:
+            pair = Pair.of_personas(tenant, persona_id, partner)
+        bond = await relationship_rows.read(self._database, pair)
+        return None if bond is None else relationship.compatibility(bond)
 
     async def stats(self, tenant: str) -> RelationshipStats:
         kinds = await relationship_rows.figures(self._database, tenant)

@@ -160,11 +160,13 @@ WHERE r.tenant_id = $1 AND (r.kind = 'player' OR q.id IS NOT NULL)
 GROUP BY r.kind, r.relationship_type
 
 -- name: list_most_active
--- $2 how many.
+-- $2 how many. Each relationship counts for both of its personas; those of deleted ones do not.
 SELECT p.id AS persona_id, sum(r.interaction_count) AS interactions
 FROM persona.relationships r
 JOIN persona.personas p
     ON p.tenant_id = r.tenant_id AND p.id IN (r.first_id, r.second_id) AND p.deleted_at IS NULL
+JOIN persona.personas q
+    ON q.tenant_id = r.tenant_id AND q.id IN (r.first_id, r.second_id) AND q.id <> p.id AND q.deleted_at IS NULL
 WHERE r.tenant_id = $1 AND r.kind = 'persona'
 GROUP BY p.id, p.name
 HAVING sum(r.interaction_count) > 0

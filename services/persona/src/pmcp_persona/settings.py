@@ -16,6 +16,10 @@ class PersonaSettings(Settings):
         default=SecretStr("postgresql://postgres@127.0.0.1:5442/pmcp"),
         description="where the schema `persona` lives; secret, because it may carry a password",
     )
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6390/0"),
+        description="where changes of personas are announced, as hints; secret, because it may carry a password",
+    )
     persona_pool_size: int = Field(
         default=8,
         ge=1,

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
 MAX_OBJECT_BYTES = 8 * 1024
 MAX_OBJECT_DEPTH = 8
+MAX_NUMBER = 2.0**53
+"""Beyond it JavaScript and others lose digits; also keeps out infinity and NaN."""
 
 
 def plain(max_chars: int, min_chars: int = 0) -> StringConstraints:
@@ -21,8 +23,6 @@ def plain(max_chars: int, min_chars: int = 0) -> StringConstraints:
 def _check(value: object, depth: int) -> None:
     if depth > MAX_OBJECT_DEPTH:
         raise ValueError(f"is nested deeper than {MAX_OBJECT_DEPTH}")
-    if isinstance(value, str) and "\x00" in value:
-        raise ValueError("must not contain NUL characters")
     if isinstance(value, dict):
         for key, item in value.items():
             _check(key, depth)
@@ -30,6 +30,18 @@ def _check(value: object, depth: int) -> None:
     elif isinstance(value, list | tuple):
         for item in value:
             _check(item, depth + 1)
+    else:
+        _check_leaf(value)
+
+
+def _check_leaf(value: object) -> None:
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise ValueError("must not contain NUL characters")
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise ValueError("must be valid Unicode")
+    elif isinstance(value, int | float) and not abs(value) <= MAX_NUMBER:
+        raise ValueError("must hold only numbers that every client can read")
 
 
 def _fits(value: dict[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,7 @@ class ConversationAdvanceResult(Result):
     tokens_remaining: int
     should_continue: bool = Field(description="false: the next turn is a farewell, unless the talk has ended")
     ended: bool
+    cooldown_seconds: dict[str, float] = Field(description="by persona, when the talk has ended: how long it rests")
     message_id: str
     processing_time: float
 

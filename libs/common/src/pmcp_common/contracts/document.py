@@ -46,11 +46,65 @@ and exactly one of `stream_complete`, `stream_cancelled`, `stream_error`.
 - Chunks that wait for a slow socket are joined: such a frame has `first_seq` and stands for `first_seq`…`seq`.
 - `epoch` names the life of the stored data. A position of another epoch means nothing.
 - `attempt` is 1 unless a worker died.
-- A closed socket does not end a reply: `stream.read` gives the rest, through any gateway, for 10 minutes after the end.
+- A message is accepted once it is stored, and `stream_start` says how well: `durability` is `durable` when the broker
+  also keeps its data in a file, written before it answers (so that the death of any process loses nothing; the death
+  of the machine may lose the last second), else `volatile`.
+- Every accepted stream ends with exactly one numbered end frame. Should the broker's data be lost, or the broker not
+  be there 30 s after a reply's deadline, the gateway ends the stream itself: `stream_error`, `state: "failed"`, the
+  next `seq`, `sha256` and `partial_response` of what it brought (left out when it has not read the stream from its
+  beginning), and no fields that only a worker could know.
+- A closed socket does not end a reply: `session.resume` goes on with it on a new socket, and `stream.read` gives the
+  rest, both through any gateway, for 10 minutes after the end.
+- `idempotency_key`: a message sent again under its key within 24 h is not answered again; its stream is shown from the
+  beginning, on the socket that asked. The same key with another message gets -32008; a message whose stream is kept
+  no longer gets -32009 with `reason: "not_resumable"` and the ids it had. A client that always sends a key may repeat
+  a message whose acceptance it never saw.
+- `deadline_ms` (1..300000; anything else is refused with -32602) counts from acceptance to the end of the reply.
+- `stream.cancel` may say `heard_chars`, how much of the text (in characters) reached the person: the rest does not
+  become memory. The first cancel that says so counts; it does not change a reply that has ended.
+- `on_interrupt` decides about a reply whose socket is lost and whose stream no other socket has attached within 20 s:
+  `continue` (it goes on), `stop` (it is ended, as by a cancel), `reset` (and none of it becomes memory). The gateway
+  that held the socket does it; a reply goes on when that gateway dies in the meantime.
 - A canned line says that it is one: `response_type: "fallback"`, `degraded: true`, `model: ""`.
 - `persisted: false`: the turn is not yet in the database. `memory: "unavailable"`: the reply was made without recall.
 - `data.timings` of the end frame, in milliseconds: `pickup_ms` from acceptance to a worker, `context_ms` for persona
   and memory, `first_token_ms` from acceptance to the first token stored.
+"""
+
+SESSIONS = """\
+## Sessions: what survives a socket
+
+A socket has a session from its first frame on. `session.open` makes it one that can be resumed: it gives a
+`resume_token`, which is stored as a hash only. Without it everything works as before, for the life of the socket.
+
+1. **Resume.** On a new socket, to any gateway: `session.resume` with the token and, for each stream that has not ended,
+   `stream_id`, `epoch` and the `seq` of the newest frame that arrived. The answer gives the next token (each is good
+   for one resume; until the first `session.ping` after it, and for 60 s at most, a resume can be repeated with the same
+   token, because its answer may have been lost) and says for each stream whether it is `recovered`.
+2. **All or nothing.** Of a recovered stream every event after `last_seq` follows, first what was missed, then live, as
+   notifications `stream.event`, whose `params` are what `result` would have been (and hold `error` beside, where a
+   frame would have). Of a stream that is not recovered nothing follows, and it is never generated again. `reason`:
+
+   | reason | meaning |
+   | --- | --- |
+   | `epoch_changed` | the broker's data was lost since then |
+   | `expired` | the stream ended, and its events are kept no longer |
+   | `gap` | some of its events are missing |
+   | `ahead` | the position is beyond the stream |
+   | `not_resumable` | there is no such stream (any more), or it is not yours: the two are not told apart |
+
+3. **One socket speaks.** `gen` grows with each open and resume. The newest socket wins: the older one is closed with
+   4011, on whichever gateway it is, and a message it still sends gets -32015.
+4. **Refusals.** An unknown or expired session gets -32013 and close code 4009: open a new one. A wrong or used token
+   gets -32014 and 4001. Neither tells more.
+5. **Positions.** `session.ping` compares them: a stream whose `heads` entry is beyond what arrived, or that is in
+   `behind` though its end never came, has lost frames: drop the socket and resume. Ping every `heartbeat_ms`; the
+   gateway also sends WebSocket pings, and drops a socket that leaves one unanswered for 12 s.
+6. **A stop.** A gateway that is being stopped sends the notification `session.draining` with `reconnect_ms`, and closes
+   with 1012 within 2 s; the reason repeats it, as in `service restart; reconnect_ms=120`. Come back after it, or at
+   once to another gateway.
+
+Clients wait with full jitter between attempts: a random part of 0.5 s, 1 s, 2 s … 30 s. `pmcp_client` does all of this.
 """
 
 STATES = """\
@@ -60,9 +114,18 @@ Terminal states absorb: nothing leaves them. `lease_lost` is the death (or the s
 """
 
 
+COME_BACK = {
+    "yes": "yes, with jitter",
+    "no": "no",
+    "resume": "yes, resume",
+    "new": "yes, with a new session",
+    "later": "later",
+}
+
+
 def render() -> str:
     """The whole page."""
-    parts = [INTRODUCTION, *_methods(), STREAMS, *_frames(), *_errors(), *_closing(), STATES, _diagram()]
+    parts = [INTRODUCTION, *_methods(), STREAMS, *_frames(), SESSIONS, *_errors(), *_closing(), STATES, _diagram()]
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
@@ -165,7 +228,8 @@ def _errors() -> Iterator[str]:
 
 def _closing() -> Iterator[str]:
     yield "## Close codes\n"
-    yield _table(("code", "reason", "come back"), ((str(c.code), c.reason, c.reconnect) for c in closing.TABLE))
+    rows = ((str(c.code), c.reason, c.when, COME_BACK[c.reconnect]) for c in closing.TABLE)
+    yield _table(("code", "reason", "when", "come back"), rows)
 
 
 def _diagram() -> str:

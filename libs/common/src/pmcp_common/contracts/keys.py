@@ -14,12 +14,17 @@ PERSONA_CHANNEL = "pmcp:personas:changed"
 """Hints: `tenant/persona` has a new version."""
 REAPED = "pmcp:jobs:reaped"
 """When somebody last looked for ended leases, ms of Redis `TIME`."""
+UNRECORDED = "pmcp:jobs:unrecorded"
+SETTLED = "pmcp:jobs:settled"
+"""ZSETs `tenant/job` of accepted jobs whose durable record has to be written, or taken away."""
 LEDGER_LEASE = "pmcp:ledger:keeper"
 """STRING: the process that brings the record of accepted jobs up to date."""
 SPOOL = "pmcp:spool:pg"
 """STREAM of turns owed to Postgres while it is away."""
 REPLY_QUEUE = "pmcp:q:reply"
 REMEMBER_QUEUE = "pmcp:q:remember"
+SUMMARY_QUEUE = "pmcp:q:summarise"
+"""Apart from remembering: a slow model must not hold that up."""
 
 
 def job(tenant: str, job_id: str) -> str:
@@ -73,6 +78,11 @@ def gateway_channel(gateway_id: str) -> str:
 def session_notices(gateway_id: str) -> str:
     """Channel: sessions of this gateway's sockets that another socket took over."""
     return f"pmcp:gw:{gateway_id}:sessions"
+
+
+def persona_shelf(tenant: str) -> str:
+    """HASH persona → its last seen version (JSON), for workers while the persona service is away."""
+    return f"pmcp:personas:{tenant}"
 
 
 def models(tenant: str) -> str:

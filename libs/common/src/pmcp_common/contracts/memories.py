@@ -167,4 +167,6 @@ class MemoryStats(Contract):
     memory_types: dict[str, int] | None = None
     high_importance_count: int | None = Field(default=None, ge=0, description="importance of at least 0.7")
     created_today: int | None = Field(default=None, ge=0, description="since midnight UTC")
+    oldest_memory: AwareDatetime | None = None
+    newest_memory: AwareDatetime | None = None
     stats_calculation_time_ms: float | None = Field(default=None, ge=0)

@@ -36,6 +36,15 @@ from pmcp_common.contracts.conversation_models import (
     VisualUpdateResult,
 )
 from pmcp_common.contracts.memories import Importance, MemoryType
+from pmcp_common.contracts.memory_models import (
+    MemoryGetStatsResult,
+    MemoryStatsParams,
+    MemoryStatsResult,
+    MemoryStoreParams,
+    MemoryStoreResult,
+    PersonaMemoryParams,
+    PersonaMemoryResult,
+)
 from pmcp_common.contracts.method_models import NoParams as NoParams
 from pmcp_common.contracts.method_models import OfPlayer as OfPlayer
 from pmcp_common.contracts.method_models import Params as Params
@@ -207,6 +216,13 @@ class SystemModelsResult(Result):
     reason: str | None = Field(description="why no model answers, when none does")
 
 
+class DiscoverResult(Result):
+    openrpc: str = Field(description="version of the OpenRPC specification")
+    info: dict[str, Any]
+    methods: list[dict[str, Any]]
+    components: dict[str, Any]
+
+
 class SessionInfoResult(Result):
     session_id: str
     active_persona_id: str | None
@@ -293,6 +309,10 @@ _METHODS = (
     Method("stream.cancel", StreamCancelParams, StreamCancelResult, "End a reply early. Repeating it is harmless."),
     Method("stream.read", StreamReadParams, StreamReadResult, "Events of a stream after a position, live or ended."),
     Method("memory.search", MemorySearchParams, MemorySearchResult, "What a persona remembers about a subject."),
+    Method("memory.store", MemoryStoreParams, MemoryStoreResult, "Have a persona remember something."),
+    Method("memory.stats", MemoryStatsParams, MemoryStatsResult, "Figures of what a persona remembers of a player."),
+    Method("memory.get_stats", MemoryStatsParams, MemoryGetStatsResult, "The same in the words of other clients."),
+    Method("persona.memory", PersonaMemoryParams, PersonaMemoryResult, "Deprecated: use memory.search."),
     Method(
         "relationship.get",
         RelationshipGetParams,
@@ -322,6 +342,7 @@ _METHODS = (
     Method("emotional.update_state", EmotionalUpdateStateParams, EmotionalUpdateStateResult, "Set a persona's mood."),
     Method("system.status", NoParams, SystemStatusResult, "Whether the parts work, and the session's persona."),
     Method("system.models", NoParams, SystemModelsResult, "Which model answers, as the workers verified it."),
+    Method("rpc.discover", NoParams, DiscoverResult, "This table as an OpenRPC document."),
     Method("session.get_info", NoParams, SessionInfoResult, "This session: id, persona, counts."),
     Method("session.open", SessionOpenParams, SessionOpenResult, "Make this socket's session one that can be resumed."),
     Method(

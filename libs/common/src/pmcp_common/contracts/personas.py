@@ -160,6 +160,9 @@ class PersonaTurnContext(Contract):
     persona: Persona | None
     version: int
     interaction_state: InteractionState
+    compatibility: float | None = Field(
+        default=None, ge=0, le=1, description="of the relationship with the other side; None: there is none yet"
+    )
 
 
 class OtherSide(Contract):

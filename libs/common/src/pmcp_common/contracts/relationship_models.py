@@ -70,7 +70,7 @@ class PlayerRelationship(Feelings):
     player_id: str
     total_interaction_time: float = Field(description="minutes")
     first_meeting: str
-    history: list[RelationshipEventItem] = Field(description="newest first; empty in relationship.list")
+    history: list[RelationshipEventItem] = Field(description="what moved it and why, newest first")
 
 
 class RelationshipItem(Feelings):

@@ -70,7 +70,7 @@ class Relationship(Contract):
     relationship_strength: Signed
     first_meeting: AwareDatetime
     last_interaction: AwareDatetime
-    history: tuple[RelationshipEvent, ...] = Field(default=(), description="newest first; empty in lists")
+    history: tuple[RelationshipEvent, ...] = Field(default=(), description="newest first; left out of lists of several")
 
 
 class RelationshipBetween(Contract):

@@ -1,7 +1,9 @@
 -- Gives a session a resume token, and a new generation: sockets of older generations may speak for it no more.
--- KEYS: session   ARGV: tenant, principal, connected_at, token hash, notices channel, ttl_s
+-- A socket that was replaced may not take the session back this way.
+-- KEYS: session   ARGV: tenant, principal, connected_at, token hash, notices channel, ttl_s, gen of the socket
 local session_key = KEYS[1]
-local tenant, principal, connected_at, token, notices, ttl_s = unpack(ARGV)
+local tenant, principal, connected_at, token, notices, ttl_s, gen = unpack(ARGV)
+if tonumber(redis.call('HGET', session_key, 'gen') or '0') > tonumber(gen) then return 0 end
 redis.call('HSET', session_key, 'tenant', tenant, 'principal', principal, 'connected_at', connected_at,
   'token', token, 'notices', notices)
 redis.call('HSETNX', session_key, 'message_count', 0)

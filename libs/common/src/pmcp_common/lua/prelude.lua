@@ -1,6 +1,7 @@
 -- Shared by all scripts of this folder: put in front of each when it is loaded.
 -- Times are milliseconds of the Redis clock, never of a caller.
--- In front of it stand NEXT and TERMINAL, written from `contracts.jobs.TRANSITIONS`: the one table of states.
+-- In front of it stand NEXT and TERMINAL, written from `contracts.jobs.TRANSITIONS`, the one table of states, and
+-- names of `contracts.keys`.
 
 -- The state after an event; nil when there is no such event in this state.
 local function after(state, event)
@@ -16,9 +17,6 @@ local SILENCE_MS = 4000
 -- What arq calls the key of one job and the mark of a started one.
 local ARQ_JOB = 'arq:job:'
 local ARQ_STARTED = 'arq:in-progress:'
--- ZSETs tenant/job of accepted jobs whose record in Postgres has to be written, or taken away.
-local UNRECORDED = 'pmcp:jobs:unrecorded'
-local SETTLED = 'pmcp:jobs:settled'
 
 local function now_ms()
   local t = redis.call('TIME')

@@ -17,6 +17,7 @@ import orjson
 from pmcp_common.testing.fake_model_script import Behaviour, Kind, Script, with_tag
 
 MARKER = re.compile(r"\[\[[^\[\]]+\]\]")
+TAIL_NUMBER = re.compile(r"([0-9]{1,18})\]\]$")
 INSTRUCTION = re.compile(r"SAY:[ \t]*([^\n]+)")
 WORDS = re.compile(r"\s*\S+|\s+$")
 NO_MARKER_TOKEN = "Hello"  # noqa: S105 - a language model's token
@@ -61,14 +62,19 @@ class ChatCall:
         return "\n".join(text_of(item) for item in self.messages)
 
     def marker(self, answered: Container[str] = ()) -> str:
-        """The last `[[marker]]` of the last user message that was not answered yet, or an empty string.
+        """The `[[marker]]` of the newest message in the last user message, or an empty string.
 
-        Prompts may quote older messages behind the new one (memories): their markers were answered before.
-        When all were, the last one.
+        Prompts may quote older messages behind and before the new one. Clients number their messages upwards, so that
+        the highest number at a marker's end is the newest; without numbers it is the last one not answered yet.
         """
         found = [str(marker) for marker in MARKER.findall(self.last_user_text)]
-        new = [marker for marker in found if marker not in answered]
-        return (new or found or [""])[-1]
+        ranked = [(_number(marker), marker not in answered, place) for place, marker in enumerate(found)]
+        return found[max(ranked)[2]] if ranked else ""
+
+
+def _number(marker: str) -> int:
+    tail = TAIL_NUMBER.search(marker)
+    return int(tail.group(1)) if tail else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ MAX_KEPT = 1_000
 """Violations kept per rule; all are counted."""
 HANGUP_SECONDS = 1.0
 """How long after a pause or a silence a process may take to close its model connection."""
+CROSSING_SECONDS = 0.1
+"""A hang-up and the next call travel on two connections: which one the model server sees first is chance."""
 CONFIDENCE_FACTOR = 3.0
 """Rule of three: 0 events in n trials bound the rate below 3/n at 95 %."""
 NEEDS = {
@@ -51,7 +53,7 @@ class Summary:
     not_checked: dict[str, tuple[Rule, ...]]
     """Section that was not recorded → rules that are only partly checked without it."""
     overlaps_excused: int
-    """Second live model calls while a fault kept the first one's process from hanging up."""
+    """Second live model calls while a fault kept the first one's process from hanging up, or a hang-up's way long."""
     ends_excused: int
     """Streams without an end whose client was told that the resume window is over."""
 
@@ -286,7 +288,8 @@ def _overlaps(facts: Facts) -> Iterator[tuple[tuple[str, float, float], bool]]:
             end = _ended(call)
             if call.started < latest:
                 overlap = (call.started, min(latest, end))
-                yield (marker, *overlap), _hidden(facts, *overlap)
+                crossed = overlap[1] - overlap[0] < CROSSING_SECONDS
+                yield (marker, *overlap), crossed or _hidden(facts, *overlap)
             latest = max(latest, end)
 
 

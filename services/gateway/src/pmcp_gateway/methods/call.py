@@ -13,13 +13,14 @@ from pmcp_common.bus import StreamBus
 from pmcp_common.clock import Clock
 from pmcp_common.contracts.closing import CloseCode
 from pmcp_common.contracts.errors import NoActivePersona
-from pmcp_common.peers import CharacterPeer, MemoryPeer
+from pmcp_common.peers import CharacterPeer, ConversationPeer, KeepingPeer, MemoryPeer
 from pmcp_common.queue import JobQueue
 from pmcp_gateway.methods.persona_names import PersonaNames
 from pmcp_gateway.outbox import Outbox
 from pmcp_gateway.protocol import JsonId
 from pmcp_gateway.relay import Relay
-from pmcp_gateway.stores import Session, SessionStore, WorkerReports
+from pmcp_gateway.stores import Session, SessionStore, SightStore, WorkerReports
+from pmcp_gateway.talks import Talks
 from pmcp_gateway.timestamps import Stamps
 
 TOKEN_BYTES = 32
@@ -46,6 +47,10 @@ class Services:
     sessions: SessionStore
     reports: WorkerReports
     names: PersonaNames
+    conversations: ConversationPeer
+    keeping: KeepingPeer
+    talks: Talks
+    sights: SightStore
     clock: Clock
     stamps: Stamps
     new_id: Callable[[], str]

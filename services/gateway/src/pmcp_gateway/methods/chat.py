@@ -16,7 +16,7 @@ from pmcp_gateway.relay import Receiver, Watch
 
 async def chat_stream(services: Services, call: Call, params: ChatParams) -> dict[str, Any] | None:
     """Returns None once the end frame waits to be sent, so that the request counts as in flight until then."""
-    submission = await _submission(services, call, params, streaming=True)
+    submission = await make_submission(services, call, params, streaming=True)
     if not call.answered:
         await _submit(services, submission)
         return None
@@ -25,7 +25,7 @@ async def chat_stream(services: Services, call: Call, params: ChatParams) -> dic
     try:
         with call.connection.bringing(LiveReply(accepted, params.on_interrupt, reply)):
             reply.start(accepted, params)
-            watch.start(accepted.epoch, look_now=accepted.duplicate, deadline_seconds=_seconds(params))
+            watch.start(accepted.epoch, look_now=accepted.duplicate, deadline_seconds=_seconds(params.deadline_ms))
             await reply.outcome
     finally:
         watch.stop()
@@ -33,20 +33,25 @@ async def chat_stream(services: Services, call: Call, params: ChatParams) -> dic
 
 
 async def chat(services: Services, call: Call, params: ChatParams) -> dict[str, Any]:
-    submission = await _submission(services, call, params, streaming=False)
+    submission = await make_submission(services, call, params, streaming=False)
+    return result_of(await whole_reply(services, call, submission)).model_dump(mode="json")
+
+
+async def whole_reply(services: Services, call: Call, submission: Submission) -> End:
+    """The end of a reply, however it ended: `result_of` makes an error of a failure."""
     whole = _WholeReply()
     watch, accepted = await _submit_watched(services, submission, whole)
     try:
-        with call.connection.bringing(LiveReply(accepted, params.on_interrupt, whole)):
-            watch.start(accepted.epoch, look_now=accepted.duplicate, deadline_seconds=_seconds(params))
-            end = await whole.end
+        with call.connection.bringing(LiveReply(accepted, submission.on_interrupt, whole)):
+            seconds = _seconds(submission.deadline_ms)
+            watch.start(accepted.epoch, look_now=accepted.duplicate, deadline_seconds=seconds)
+            return await whole.end
     finally:
         watch.stop()
-    return _result(end)
 
 
-def _seconds(params: ChatParams) -> float | None:
-    return None if params.deadline_ms is None else params.deadline_ms / 1000
+def _seconds(deadline_ms: int | None) -> float | None:
+    return None if deadline_ms is None else deadline_ms / 1000
 
 
 class _WholeReply:
@@ -66,8 +71,17 @@ class _WholeReply:
             self.end.set_exception(error)
 
 
-async def _submission(services: Services, call: Call, params: ChatParams, *, streaming: bool) -> Submission:
-    player = call.player(params.player_id)
+async def make_submission(
+    services: Services,
+    call: Call,
+    params: ChatParams,
+    *,
+    streaming: bool,
+    circumstances: dict[str, Any] | None = None,
+    player: str | None = None,
+) -> Submission:
+    """`player` speaks, when it is not the one the request names: a persona, in a talk."""
+    player = player or call.player(params.player_id)
     persona_id = persona_name = None
     if params.persona_id is not None:
         persona_id, persona_name = await services.names.resolve(call.tenant, params.persona_id, player)
@@ -89,6 +103,7 @@ async def _submission(services: Services, call: Call, params: ChatParams, *, str
         persona_name=persona_name,
         idempotency_key=params.idempotency_key,
         body_hash=_body_hash(params) if params.idempotency_key is not None else "",
+        circumstances=circumstances or {},
         deadline_ms=params.deadline_ms,
         on_interrupt=params.on_interrupt,
         session_gen=call.connection.session.gen,
@@ -121,7 +136,8 @@ async def _submit_watched(services: Services, submission: Submission, receiver: 
     return watch, accepted
 
 
-def _result(end: End) -> dict[str, Any]:
+def result_of(end: End) -> ChatResult:
+    """Raises ModelFailed or what the worker failed with, when there is no reply."""
     if end.state == "cancelled":
         raise ModelFailed("The reply was cancelled", reason="cancelled", stream_id=end.stream_id)
     if end.state != "done":
@@ -132,6 +148,8 @@ def _result(end: End) -> dict[str, Any]:
         response=end.text,
         response_type=end.response_type,
         continue_score=end.continue_score,
+        score_parts=end.score_parts,
+        routing=end.routing,
         tokens_used=end.tokens_used,
         processing_time=end.processing_time,
         persona_state=end.persona_state,
@@ -147,4 +165,4 @@ def _result(end: End) -> dict[str, Any]:
         model=end.model,
         provider=end.provider,
         sha256=end.sha256,
-    ).model_dump(mode="json")
+    )

@@ -63,6 +63,9 @@ async def create(services: Services, call: Call, params: PersonaCreateParams) ->
 async def update(services: Services, call: Call, params: PersonaUpdateParams) -> dict[str, Any]:
     persona = await services.personas.update(call.tenant, params.persona_id, params.change())
     services.names.forget(call.tenant, persona.id)
+    session = await services.sessions.get(call.tenant, call.session_id)
+    if session is not None and session.persona_id == persona.id and session.persona_name != persona.name:
+        await services.sessions.set_persona(call.connection.session, persona.id, persona.name)
     return PersonaUpdateResult(
         persona_id=persona.id,
         name=persona.name,

@@ -35,7 +35,10 @@ class PersonaNames:
         return persona.id, persona.name
 
     def forget(self, tenant: str, persona_id: str) -> None:
-        """After it was renamed or deleted through this gateway; others find out within LIFETIME_SECONDS."""
+        """It was renamed or deleted."""
         for key, entry in list(self._known.items()):
             if key[0] == tenant and entry[1] == persona_id:
                 del self._known[key]
+
+    def forget_all(self) -> None:
+        self._known.clear()

@@ -82,7 +82,12 @@ async def resume(services: Services, call: Call, params: SessionResumeParams) ->
         connected_at=connection.session.connected_at,
     )
     session = await services.sessions.resume(
-        wanted, _hash(params.resume_token), _hash(token), services.gateway_id, connection.id
+        wanted,
+        connection.session,
+        _hash(params.resume_token),
+        _hash(token),
+        services.gateway_id,
+        connection.id,
     )
     connection.session, connection.stored, connection.unconfirmed = session, True, True
     connection.stop_resumed()

@@ -1,0 +1,35 @@
+"""When and where to come back after a lost connection. Pure: chance is given in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pmcp_common.contracts import closing
+
+Uniform = Callable[[float, float], float]
+"""A random number between two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """How long an application is kept waiting. Full jitter: a random part of a time that doubles."""
+
+    first_seconds: float = 0.5
+    longest_seconds: float = 30.0
+    give_up_seconds: float = 120.0
+    """Without a connection for so long, everything that waits fails with ConnectionLost."""
+
+    def delay(self, attempt: int, uniform: Uniform, reason: str = "") -> float:
+        """Seconds before attempt `attempt` (from 0). `reason`: of the close, in which a gateway may name a time."""
+        hint_ms = closing.reconnect_hint_ms(reason)
+        if attempt == 0 and hint_ms is not None:
+            return min(hint_ms / 1000, self.longest_seconds)
+        ceiling = self.longest_seconds if attempt > 30 else min(self.longest_seconds, self.first_seconds * 2**attempt)
+        return uniform(0.0, ceiling)
+
+
+def may_return(code: int | None) -> bool:
+    """Whether the close code allows to come back at all. No code: the network failed, so yes."""
+    row = closing.BY_CODE.get(code) if code is not None else None
+    return row is None or row.reconnect != "no"

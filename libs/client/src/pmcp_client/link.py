@@ -1,0 +1,138 @@
+"""One socket to a gateway, shared by any number of concurrent requests, matched by request id.
+
+Above it: `connection`, which replaces a lost link by a new one. Below it: the `websockets` library. A single reader
+gives each frame to whoever waits for its id; it never waits for a slow caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any, Protocol
+
+import orjson
+from websockets.exceptions import ConnectionClosed
+
+from pmcp_client.failures import ConnectionLost
+from pmcp_client.stream import Fed, Frame, ReplyStream
+from pmcp_common.contracts.frames import START
+
+EVENT = "stream.event"
+"""Frames of a resumed stream; `params` are what `result` was."""
+STREAM = "\0stream"
+"""Where the stream is left in its first frame; no key of the wire is like it."""
+
+
+class Socket(Protocol):
+    """What is used of `websockets.asyncio.client.ClientConnection`."""
+
+    async def send(self, text: str, /) -> None: ...
+
+    async def recv(self) -> str | bytes: ...
+
+    async def close(self, code: int = 1000, /) -> None: ...
+
+
+class LinkOwner(Protocol):
+    """Told by the reader, which neither may hold up."""
+
+    def opened(self, start: Frame) -> ReplyStream: ...
+
+    def fed(self, stream: ReplyStream, fed: Fed) -> None: ...
+
+    def event(self, frame: Frame) -> None:
+        """A frame of a resumed stream, in the form of an answer."""
+        ...
+
+    def lost(self, link: Link, failure: ConnectionLost) -> None:
+        """Called before those who wait are told."""
+        ...
+
+
+class Link:
+    def __init__(self, socket: Socket, owner: LinkOwner) -> None:
+        self._socket = socket
+        self._owner = owner
+        self._numbers = itertools.count(1)
+        self._calls: dict[str, asyncio.Future[Frame]] = {}
+        self._streams: dict[str, ReplyStream] = {}
+        self._failure: ConnectionLost | None = None
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Frame:
+        """The answer, whatever it is; the stream's first frame for a method that streams. Raises ConnectionLost."""
+        number = str(next(self._numbers))
+        answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self._calls[number] = answer
+        try:
+            await self._send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+            return await answer
+        finally:
+            self._calls.pop(number, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        await self._send({"jsonrpc": "2.0", "method": method, "params": params})
+
+    async def _send(self, request: Frame) -> None:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            await self._socket.send(orjson.dumps(request).decode())
+        except ConnectionClosed as error:
+            raise _lost(error) from error
+
+    async def read(self) -> None:
+        """Until the socket is closed."""
+        try:
+            while self._failure is None:
+                frame = orjson.loads(await self._socket.recv())
+                if isinstance(frame, dict):
+                    self._deliver(frame)
+        except ConnectionClosed as error:
+            self.fail(_lost(error))
+        except orjson.JSONDecodeError:
+            self.fail(ConnectionLost(None, "the gateway sent what is not JSON"))
+            await self._socket.close(1002)
+
+    def fail(self, failure: ConnectionLost) -> None:
+        """Nothing more comes or goes by this link."""
+        if self._failure is not None:
+            return
+        self._failure = failure
+        self._owner.lost(self, failure)
+        for answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(failure)
+        self._streams.clear()
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+    def _deliver(self, frame: Frame) -> None:
+        if frame.get("method") == EVENT:
+            params = frame.get("params")
+            if isinstance(params, dict):
+                self._owner.event({"result": params, "error": params.get("error")})
+            return
+        number = str(frame.get("id"))
+        stream = self._streams.get(number)
+        if stream is not None:
+            fed = stream.feed(frame)
+            if fed is Fed.ENDED:
+                del self._streams[number]
+            self._owner.fed(stream, fed)
+            return
+        answer = self._calls.get(number)
+        if answer is None or answer.done():
+            return
+        result = frame.get("result")
+        if isinstance(result, dict) and result.get("event_type") == START:
+            # Before the caller runs again: the next frames may be in the same read.
+            self._streams[number] = self._owner.opened(result)
+            frame[STREAM] = self._streams[number]
+        answer.set_result(frame)
+
+
+def _lost(error: ConnectionClosed) -> ConnectionLost:
+    return ConnectionLost(error.rcvd.code, error.rcvd.reason) if error.rcvd else ConnectionLost(None, "")

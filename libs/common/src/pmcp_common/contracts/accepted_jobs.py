@@ -1,0 +1,48 @@
+"""The durable record of accepted messages, as the workers keep it in the memory service's database.
+
+Only for the day on which Redis loses its data: a row says that a job was accepted and has not been seen to end. It is
+written shortly after the acceptance and removed shortly after the end, never on the reply path.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pmcp_common.contracts.personas import Contract, Identifier
+
+MAX_JOBS = 64
+"""In one call."""
+
+
+class JobName(Contract):
+    tenant: Identifier
+    job_id: Identifier
+
+
+class AcceptedJob(JobName):
+    epoch: Annotated[str, Field(min_length=1, max_length=64)]
+    """The life of the Redis data in which the job is stored."""
+    accepted_at_ms: int = Field(ge=0)
+    submission: Annotated[str, Field(max_length=200_000)]
+    """As the queue takes it: `jobs.Submission` in JSON, with the persona it was accepted for."""
+
+
+class AcceptedJobs(Contract):
+    jobs: Annotated[tuple[AcceptedJob, ...], Field(max_length=MAX_JOBS)]
+
+
+class SettledJobs(Contract):
+    jobs: Annotated[tuple[JobName, ...], Field(max_length=MAX_JOBS)]
+
+
+class LostJobsQuery(Contract):
+    """Jobs recorded in any other life of the Redis data, oldest first."""
+
+    epoch: Annotated[str, Field(min_length=1, max_length=64)]
+    limit: int = Field(default=MAX_JOBS, ge=1, le=MAX_JOBS)
+
+
+class RowsChanged(Contract):
+    rows: int

@@ -1,0 +1,64 @@
+"""`JobBacklog` on Redis: `submit.lua` and `finish.lua` note what is owed, `ledger.lua` hands it to one keeper."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from pmcp_common.contracts import keys
+from pmcp_common.contracts.accepted_jobs import AcceptedJob, JobName
+from pmcp_common.redis_link import BytesRedis, Script, broker_errors
+from pmcp_llm_worker.job_ledger import Backlog
+
+KEEPER_MS = 3000
+
+
+class RedisJobBacklog:
+    def __init__(self, redis: BytesRedis, keeper: str) -> None:
+        """`keeper`: this process."""
+        self._redis: Any = redis
+        self._keeper = keeper
+        self._ledger = Script(redis, "ledger")
+        self._recorded = Script(redis, "recorded")
+
+    async def look(self, limit: int) -> Backlog | None:
+        epoch, ours, accepted, settled = await self._ledger(
+            [keys.EPOCH, keys.LEDGER_LEASE], [self._keeper, uuid.uuid4().hex, KEEPER_MS, limit]
+        )
+        if not ours:
+            return None
+        jobs = [_accepted(epoch.decode(), *fields) for fields in accepted]
+        return Backlog(epoch.decode(), jobs, [_name(member) for member in settled])
+
+    async def recorded(self, jobs: Sequence[JobName]) -> None:
+        await self._recorded([], [_member(job) for job in jobs])
+
+    async def forgotten(self, jobs: Sequence[JobName]) -> None:
+        with broker_errors():
+            await self._redis.zrem(keys.SETTLED, *(_member(job) for job in jobs))
+
+
+def _member(job: JobName) -> str:
+    return f"{job.tenant}/{job.job_id}"
+
+
+def _name(member: bytes) -> JobName:
+    tenant, _, job_id = member.decode().partition("/")
+    return JobName(tenant=tenant, job_id=job_id)
+
+
+def _accepted(epoch: str, member: bytes, submission: bytes, persona_id: bytes, persona_name: bytes) -> AcceptedJob:
+    """The message may name no persona: its session's was taken, and the session is lost with the rest."""
+    fields = orjson.loads(submission)
+    fields |= {"persona_id": persona_id.decode(), "persona_name": persona_name.decode()}
+    name = _name(member)
+    return AcceptedJob(
+        tenant=name.tenant,
+        job_id=name.job_id,
+        epoch=epoch,
+        accepted_at_ms=fields["accepted_at_ms"],
+        submission=orjson.dumps(fields).decode(),
+    )

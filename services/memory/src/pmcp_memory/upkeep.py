@@ -1,0 +1,174 @@
+"""What memories need when nobody looks: new vectors after a change of model, decay, pruning, merging what was restated.
+
+Any number of replicas run it; one holds the lease and works, the others look again later. Each step may be cut off
+anywhere and done again: it reads what is there and writes what follows from it. Never on the reply path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pmcp_common.clock import Clock
+from pmcp_common.contracts.errors import DomainError, NotFound
+from pmcp_memory.decay import DecayMode, decayed
+from pmcp_memory.embedding import Embedder, Urgency
+from pmcp_memory.life_store import LifeStore
+from pmcp_memory.placing import text_to_embed
+from pmcp_memory.pruning import PAUSE, START_SHARE, choose
+from pmcp_memory.recall_store import Viewer
+from pmcp_memory.restating import says_the_same
+from pmcp_memory.upkeep_store import Key, Owner, UpkeepStore
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 60.0
+"""Renewed at each batch, which takes far less."""
+EXACT_MEMORIES = 20_000
+"""Searched without an index they take some 15 ms (docs/memory.md)."""
+DECAY_EVERY = timedelta(hours=6)
+_VECTORS_A_BATCH = 64
+_ROWS_A_BATCH = 1_000
+_RESTATED_A_BATCH = 100
+_LEAST_CHANGE = 0.001
+"""Of an importance, to be worth a write."""
+
+
+def index_name(owner: Owner) -> str:
+    identity = "\0".join((owner.tenant, owner.persona_id, owner.player_id or ""))
+    return f"memories_near_{hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()}"
+
+
+class LeaseLost(Exception):
+    """Another replica works now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    decay_mode: DecayMode
+    max_memories: int
+    """Of one player with one persona."""
+    exact_memories: int = EXACT_MEMORIES
+    """Of one player with one persona: as many are searched without an index."""
+
+
+class Upkeep:
+    def __init__(
+        self, store: UpkeepStore, life: LifeStore, embedder: Embedder, clock: Clock, holder: str, rules: Rules
+    ) -> None:
+        """`holder`: unique to this process."""
+        self._store = store
+        self._life = life
+        self._embedder = embedder
+        self._clock = clock
+        self._holder = holder
+        self._rules = rules
+
+    async def run_every(self, seconds: float) -> None:
+        """Until cancelled. A database or a model that is away is tried again next time."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.run_once()
+            except DomainError as error:
+                log.warning("upkeep put off", extra={"code": error.code})
+            except LeaseLost:
+                log.info("upkeep goes on elsewhere")
+
+    async def run_once(self) -> bool:
+        """False: another replica holds the lease."""
+        if not await self._store.take_lease(self._holder, LEASE_SECONDS):
+            return False
+        try:
+            await self._embed_anew()
+            await self._merge_restated()
+            await self._decay()
+            await self._prune()
+            await self._index_large()
+        finally:
+            await self._store.drop_lease(self._holder)
+        return True
+
+    async def _embed_anew(self) -> None:
+        while found := await self._store.foreign_vectors(self._embedder.name, _VECTORS_A_BATCH):
+            texts = [text_to_embed(memory.lead_in, memory.content) for memory in found]
+            vectors = await self._embedder.embed(texts, Urgency.STORE)
+            await self._store.replace_vectors(self._embedder.name, list(zip(found, vectors, strict=True)))
+            log.info("embedded anew", extra={"memories": len(found), "model": self._embedder.name})
+            await self._renew()
+
+    async def _merge_restated(self) -> None:
+        since = await self._store.done_at("restated")
+        while found := await self._store.restated(since, _RESTATED_A_BATCH):
+            for one in found:
+                older = one.older_content
+                if older is not None and says_the_same(one.content, older, one.cosine or 0.0):
+                    await self._merge(one.owner, one.older_id or "", one.id)
+            since = found[-1].created_at
+            await self._store.mark_done("restated", since)
+            await self._renew()
+
+    async def _merge(self, owner: Owner, into: str, other: str) -> None:
+        viewer = Viewer(owner.tenant, owner.persona_id, owner.player_id or "")
+        try:
+            await self._life.merge(viewer, into, [other], self._clock.now())
+        except NotFound:
+            # Forgotten or merged meanwhile.
+            log.info("nothing to merge any more", extra={"memory": other})
+
+    async def _decay(self) -> None:
+        now = self._clock.now()
+        if self._rules.decay_mode is DecayMode.NONE or not await self._is_due("decay", DECAY_EVERY, now):
+            return
+        after = Key("", "")
+        while rows := await self._store.aging(after, _ROWS_A_BATCH):
+            computed = [(key, old, decayed(memory, self._rules.decay_mode, now)) for key, old, memory in rows]
+            changed = [(key, new) for key, old, new in computed if abs(new - old) >= _LEAST_CHANGE]
+            if changed:
+                await self._store.set_importances(changed)
+            after = rows[-1][0]
+            await self._renew()
+        await self._store.mark_done("decay", now)
+
+    async def _prune(self) -> None:
+        now = self._clock.now()
+        if not await self._is_due("prune", PAUSE, now):
+            return
+        for owner in await self._store.crowded(int(self._rules.max_memories * START_SHARE)):
+            memories = await self._store.prunable(owner)
+            ids = set(choose(memories, self._rules.max_memories, now))
+            gone = await self._store.prune(owner.tenant, [memory for memory in memories if memory.id in ids])
+            log.info("pruned", extra={"memories": gone, "of": len(memories)})
+            await self._renew()
+        await self._store.mark_done("prune", now)
+
+    async def _index_large(self) -> None:
+        """Exact search up to a size, an index of one's own above it; back again below half of it."""
+        for owner, name in await self._store.idle_indexes(self._rules.exact_memories // 2):
+            await self._store.drop_index(owner, name)
+        for owner, _broken in await self._store.crowded_players(self._rules.exact_memories):
+            log.info("indexing a large memory")
+            await self._keep_lease(self._store.make_index(owner, index_name(owner)))
+
+    async def _keep_lease(self, work: Coroutine[Any, Any, None]) -> None:
+        """Renews the lease while one long statement runs."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=LEASE_SECONDS / 4)
+                await self._renew()
+        finally:
+            task.cancel()
+        await task
+
+    async def _is_due(self, work: str, every: timedelta, now: datetime) -> bool:
+        return now - await self._store.done_at(work) >= every
+
+    async def _renew(self) -> None:
+        if not await self._store.take_lease(self._holder, LEASE_SECONDS):
+            raise LeaseLost

@@ -1,0 +1,186 @@
+"""Background work in rows: the lease, and what re-embedding, decay, pruning and merging read and write.
+
+Owns `upkeep.sql`, whose statements are the only ones that look at all tenants at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+
+from pmcp_common.contracts.errors import MemoryFailed
+from pmcp_common.postgres import encode_vector, read_queries
+from pmcp_memory.database import Database
+from pmcp_memory.decay import Aging
+from pmcp_memory.embedding import Vector
+from pmcp_memory.pruning import Prunable
+
+log = logging.getLogger(__name__)
+
+_INDEX_SECONDS = 3_600.0
+# The name is ours: hexadecimal digits after a prefix.
+_DROP_INDEX = "DROP INDEX CONCURRENTLY IF EXISTS memory.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Of one memory."""
+
+    tenant: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignVector:
+    key: Key
+    lead_in: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    tenant: str
+    persona_id: str
+    player_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Restated:
+    """A memory and the nearest that is older."""
+
+    owner: Owner
+    id: str
+    content: str
+    created_at: datetime
+    older_id: str | None
+    older_content: str | None
+    cosine: float | None
+
+
+class UpkeepStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queries = read_queries(files("pmcp_memory") / "upkeep.sql")
+
+    async def take_lease(self, holder: str, seconds: float) -> bool:
+        """True: ours for so long from now; taking it again renews it."""
+        return bool(await self._fetch("take_lease", holder, seconds))
+
+    async def drop_lease(self, holder: str) -> None:
+        await self._fetch("drop_lease", holder)
+
+    async def done_at(self, work: str) -> datetime:
+        """1970 when it was never done."""
+        (row,) = await self._fetch("done_at", work)
+        moment: datetime = row["done_at"]
+        return moment
+
+    async def mark_done(self, work: str, at: datetime) -> None:
+        await self._fetch("mark_done", work, at)
+
+    async def foreign_vectors(self, model: str, limit: int) -> list[ForeignVector]:
+        rows = await self._fetch("foreign_vectors", model, limit)
+        return [ForeignVector(Key(row["tenant_id"], row["id"]), row["lead_in"], row["content"]) for row in rows]
+
+    async def replace_vectors(self, model: str, replaced: Sequence[tuple[ForeignVector, Vector]]) -> None:
+        await self._fetch(
+            "replace_vectors",
+            model,
+            [memory.key.tenant for memory, _ in replaced],
+            [memory.key.id for memory, _ in replaced],
+            [memory.lead_in for memory, _ in replaced],
+            [memory.content for memory, _ in replaced],
+            [encode_vector(vector) for _, vector in replaced],
+        )
+
+    async def aging(self, after: Key, limit: int) -> list[tuple[Key, float, Aging]]:
+        """With their present importance, in the order of their keys."""
+        rows = await self._fetch("aging_memories", after.tenant, after.id, limit)
+        return [(Key(row["tenant_id"], row["id"]), row["importance"], _aging(row)) for row in rows]
+
+    async def set_importances(self, changed: Sequence[tuple[Key, float]]) -> None:
+        await self._fetch(
+            "set_importances",
+            [key.tenant for key, _ in changed],
+            [key.id for key, _ in changed],
+            [importance for _, importance in changed],
+        )
+
+    async def crowded(self, at_least: int) -> list[Owner]:
+        return [Owner(*row) for row in await self._fetch("crowded", at_least)]
+
+    async def prunable(self, owner: Owner) -> list[Prunable]:
+        rows = await self._fetch("prunable", owner.tenant, owner.persona_id, owner.player_id)
+        return [Prunable(**dict(row)) for row in rows]
+
+    async def prune(self, tenant: str, chosen: Sequence[Prunable]) -> int:
+        rows = await self._fetch(
+            "prune", tenant, [memory.id for memory in chosen], [memory.accessed_count for memory in chosen]
+        )
+        return len(rows)
+
+    async def restated(self, since: datetime, limit: int) -> list[Restated]:
+        """Memories made after `since`, oldest first."""
+        return [
+            Restated(
+                Owner(row["tenant_id"], row["persona_id"], row["player_id"]),
+                row["id"],
+                row["content"],
+                row["created_at"],
+                row["older_id"],
+                row["older_content"],
+                row["cosine"],
+            )
+            for row in await self._fetch("restated", since, limit)
+        ]
+
+    async def crowded_players(self, at_least: int) -> list[tuple[Owner, str | None]]:
+        """Those without a whole index, and the name of a broken one."""
+        rows = await self._fetch("crowded_players", at_least)
+        return [(Owner(*row[:3]), row["index_name"]) for row in rows]
+
+    async def idle_indexes(self, fewer_than: int) -> list[tuple[Owner, str]]:
+        return [(Owner(*row[:3]), row["index_name"]) for row in await self._fetch("idle_indexes", fewer_than)]
+
+    async def make_index(self, owner: Owner, name: str) -> None:
+        """Takes seconds to minutes; readers and writers go on meanwhile. A broken one of this name goes first."""
+        names = (owner.tenant, owner.persona_id, owner.player_id)
+        ((statement,),) = await self._fetch("index_statement", *names, name)
+        async with self._without_time_limit() as connection:
+            await connection.execute(_DROP_INDEX.format(name=name))
+            await self._fetch("note_index", *names, name)
+            await connection.execute(statement, timeout=_INDEX_SECONDS)
+
+    async def drop_index(self, owner: Owner, name: str) -> None:
+        async with self._without_time_limit() as connection:
+            await connection.execute(_DROP_INDEX.format(name=name), timeout=_INDEX_SECONDS)
+        await self._fetch("unnote_index", owner.tenant, owner.persona_id, owner.player_id)
+
+    @asynccontextmanager
+    async def _without_time_limit(self) -> AsyncIterator[Any]:
+        async with self._database.connection() as connection:
+            await connection.execute("SET statement_timeout = 0")
+            try:
+                yield connection
+            finally:
+                await connection.execute("RESET statement_timeout")
+
+    async def _fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
+        try:
+            return await self._database.fetch(self._queries[query], *arguments)
+        except asyncpg.PostgresError as error:
+            log.exception("upkeep failed", extra={"query": query})
+            raise MemoryFailed("Background work on the memories failed") from error
+
+
+def _aging(row: asyncpg.Record) -> Aging:
+    return Aging(
+        row["initial_importance"], row["created_at"], row["last_accessed"], row["accessed_count"], row["pinned"]
+    )

@@ -1,0 +1,178 @@
+"""Background work on a real database: done once by many, done again without harm, and nobody's memory lost by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from pmcp_common.postgres import connect_pool
+from pmcp_memory.database import Database
+from pmcp_memory.decay import DecayMode
+from pmcp_memory.life_store import LifeStore
+from pmcp_memory.store import MIGRATIONS, MemoryStore, NewMemory
+from pmcp_memory.upkeep import LeaseLost, Rules, Upkeep
+from pmcp_memory.upkeep_store import UpkeepStore
+from tests.integration.pmcp_memory.conftest import WordEmbedder
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+class SetClock:
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time.timestamp()
+
+
+@dataclass
+class House:
+    pool: asyncpg.Pool
+    store: MemoryStore
+    upkeep_store: UpkeepStore
+    embedder: WordEmbedder
+    clock: SetClock
+
+    def upkeep(
+        self,
+        holder: str = "one",
+        mode: DecayMode = DecayMode.EXPONENTIAL,
+        limit: int = 100_000,
+        exact: int = 20_000,
+    ) -> Upkeep:
+        life = LifeStore(Database(self.pool, acquire_timeout_seconds=5))
+        return Upkeep(self.upkeep_store, life, self.embedder, self.clock, holder, Rules(mode, limit, exact))
+
+    async def remember(
+        self, *contents: str, days: float = 0, importance: float = 0.5, player: str = "p1", model: str | None = None
+    ) -> None:
+        at = self.clock.now() - timedelta(days=days)
+        vectors = await self.embedder.embed(contents)
+        memories = [
+            NewMemory(f"{player}-{content}", "aria", player, content, "fact", importance, 0.0, vector, at)
+            for content, vector in zip(contents, vectors, strict=True)
+        ]
+        await self.store.add_memories("local", model or self.embedder.name, memories, at)
+
+    async def importances(self) -> dict[str, Any]:
+        rows = await self.pool.fetch("SELECT content, importance FROM memory.memories")
+        return {row["content"]: pytest.approx(row["importance"], abs=1e-3) for row in rows}
+
+
+@pytest.fixture
+async def house(make_database: Callable[[Mapping[str, Traversable]], Awaitable[str]]) -> AsyncIterator[House]:
+    dsn = await make_database({"memory": MIGRATIONS})
+    pool = await connect_pool(dsn, application_name="test", vectors=True)
+    database = Database(pool, acquire_timeout_seconds=5)
+    yield House(pool, MemoryStore(database), UpkeepStore(database), WordEmbedder(), SetClock())
+    await pool.close()
+
+
+async def test_a_change_of_model_embeds_every_memory_anew(house: House) -> None:
+    await house.remember(*(f"fact {number}" for number in range(150)), model="older")
+    await house.upkeep().run_once()
+    models = await house.pool.fetch("SELECT DISTINCT embedding_model FROM memory.memories")
+    assert [row["embedding_model"] for row in models] == ["words"]
+
+
+async def test_decay_is_the_same_however_often_it_runs(house: House) -> None:
+    await house.remember("old", days=30)
+    await house.remember("older", days=300)
+    await house.remember("great", days=300, importance=0.9)
+    await house.remember("young")
+    for _ in range(3):
+        await house.pool.execute("UPDATE memory.upkeep SET done_at = 'epoch' WHERE name = 'decay'")
+        await house.upkeep().run_once()
+        assert await house.importances() == {"old": 0.25, "older": 0.1, "great": 0.9, "young": 0.5}
+
+
+async def test_a_recalled_memory_is_fresh_again(house: House) -> None:
+    await house.remember("old", days=30)
+    await house.upkeep().run_once()
+    await house.store.count_accesses("local", {"p1-old": 1}, house.clock.now())
+    house.clock.time += timedelta(hours=7)
+    await house.upkeep().run_once()
+    assert await house.importances() == {"old": 0.5}
+
+
+async def test_no_decay_leaves_all_as_it_is(house: House) -> None:
+    await house.remember("old", days=300)
+    await house.upkeep(mode=DecayMode.NONE).run_once()
+    assert await house.importances() == {"old": 0.5}
+
+
+async def test_pruning_keeps_the_safe_and_is_content_with_them(house: House) -> None:
+    await house.remember(*(f"dull {number}" for number in range(60)), days=100, importance=0.2)
+    await house.remember(*(f"dear {number}" for number in range(60)), days=100, importance=0.9)
+    await house.remember(*(f"other {number}" for number in range(40)), days=100, importance=0.2, player="p2")
+    await house.upkeep(limit=100).run_once()
+    rows = await house.pool.fetch(
+        "SELECT split_part(content, ' ', 1) AS kind, count(*) FROM memory.memories GROUP BY 1"
+    )
+    assert dict(map(tuple, rows)) == {"dull": 20, "dear": 60, "other": 40}
+    await house.remember(*(f"more {number}" for number in range(40)), days=100, importance=0.2)
+    await house.upkeep(limit=100).run_once()
+    assert await house.pool.fetchval("SELECT count(*) FROM memory.memories WHERE player_id = 'p1'") == 120
+
+
+async def test_a_paraphrase_becomes_a_source_of_the_older_memory(house: House) -> None:
+    await house.remember("the sea is what I like most", days=2)
+    await house.remember("what I like most is the sea", days=1)
+    await house.remember("what I like most is not the sea", days=1)
+    await house.remember("what I like most is the sea", days=1, player="p2")
+    await house.upkeep().run_once()
+    rows = await house.pool.fetch("SELECT id FROM memory.memories ORDER BY id")
+    assert [row["id"] for row in rows] == [
+        "p1-the sea is what I like most",
+        "p1-what I like most is not the sea",
+        "p2-what I like most is the sea",
+    ]
+
+
+async def test_of_many_replicas_one_works(house: House) -> None:
+    await house.remember(*(f"fact {number}" for number in range(100)), model="older")
+    done = await asyncio.gather(*(house.upkeep(f"replica {number}").run_once() for number in range(5)))
+    assert sum(done) >= 1
+    # Each text was embedded once when stored and once anew, whoever did it.
+    assert len(house.embedder.asked) == 200
+
+
+async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_stops(house: House) -> None:
+    assert await house.upkeep_store.take_lease("dead", 60)
+    assert not await house.upkeep("next").run_once()
+    await house.pool.execute("UPDATE memory.upkeep SET held_until = now() - interval '1 second' WHERE name = 'upkeep'")
+    assert await house.upkeep("next").run_once()
+    assert await house.upkeep_store.take_lease("someone", 60)
+    with pytest.raises(LeaseLost):
+        await house.upkeep("next")._renew()
+
+
+async def test_a_large_memory_gets_an_index_of_its_own_and_loses_it_when_small_again(house: House) -> None:
+    await house.remember(*(f"fact {number}" for number in range(120)))
+    await house.remember(*(f"other {number}" for number in range(20)), player="p'2")
+    for _ in range(2):
+        await house.upkeep(exact=100).run_once()
+        (index,) = await house.pool.fetch("SELECT * FROM memory.near_indexes")
+        assert index["player_id"] == "p1"
+        assert await house.pool.fetchval("SELECT to_regclass('memory.' || $1)::text", index["index_name"])
+    await house.pool.execute("DELETE FROM memory.memories WHERE player_id = 'p1' AND content <> 'fact 1'")
+    await house.upkeep(exact=100).run_once()
+    assert await house.pool.fetch("SELECT * FROM memory.near_indexes") == []
+    assert await house.pool.fetchval("SELECT to_regclass('memory.' || $1)::text", index["index_name"]) is None
+
+
+async def test_an_odd_player_id_is_quoted_in_its_index(house: House) -> None:
+    await house.remember(*(f"fact {number}" for number in range(120)), player="p'; DROP TABLE memory.turns; --")
+    await house.upkeep(exact=100).run_once()
+    assert await house.pool.fetchval("SELECT count(*) FROM memory.near_indexes") == 1
+    assert await house.pool.fetchval("SELECT to_regclass('memory.turns')::text")
