@@ -138,6 +138,21 @@ async def test_spooled_turns_are_kept_in_order_and_refused_ones_set_aside(client
     assert await client.redis.xlen(REFUSED) == 1
 
 
+async def test_a_spooled_entry_that_cannot_be_read_is_set_aside_and_holds_up_nothing(client: Client) -> None:
+    spool = RedisTurnSpool(client.redis)
+    damaged: list[dict[Any, Any]] = [
+        {"tenant": TENANT, "turns": '{"turns": [], "of_another_version": 1}'},
+        {"tenant": TENANT},
+        {"tenant": TENANT, "turns": "not JSON"},
+    ]
+    for fields in damaged:
+        await client.redis.xadd(keys.SPOOL, fields)
+    await spool.put(TENANT, CommitTurns(turns=(turn(0, Role.USER, "words"),)))
+    assert [entry.turns.turns[0].content for entry in await spool.oldest()] == ["words"]
+    assert await client.redis.xlen(REFUSED) == len(damaged)
+    assert await client.redis.xlen(keys.SPOOL) == 1
+
+
 async def test_a_reply_whose_worker_died_is_continued_by_another(
     valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
 ) -> None:

@@ -156,7 +156,17 @@ async def _finish(response: aiohttp.ClientResponse) -> None:
 
 
 async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
-    return await response.content.read(MAX_ERROR_BYTES)
+    return await _read_up_to(response, MAX_ERROR_BYTES)
+
+
+async def _read_up_to(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+    """The body, or its beginning. One `read(n)` would give only what has arrived by now."""
+    pieces: list[bytes] = []
+    room = limit_bytes
+    while room > 0 and (piece := await response.content.read(room)):
+        pieces.append(piece)
+        room -= len(piece)
+    return b"".join(pieces)
 
 
 async def fetch_document(
@@ -170,7 +180,7 @@ async def fetch_document(
             transport_errors(),
             session.request(method, url, data=data, headers=headers, timeout=timeout) as response,
         ):
-            text = await response.content.read(MAX_LINE_BYTES)
+            text = await _read_up_to(response, MAX_LINE_BYTES)
             return response.status, parse_document(text)
     except TimeoutError:
         raise ModelStalled("verify", VERIFY_SECONDS) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from pmcp_common.contracts import keys
 from pmcp_common.contracts.memories import CommitTurns
 from pmcp_common.redis_link import BytesRedis, broker_errors
 from pmcp_llm_worker.turn_spool import PAGE, SpooledTurns
+
+log = logging.getLogger(__name__)
 
 MAX_ENTRIES = 100_000
 REFUSED = f"{keys.SPOOL}:refused"
@@ -25,19 +28,30 @@ class RedisTurnSpool:
             await self._redis.xadd(keys.SPOOL, _encode(tenant, turns), maxlen=MAX_ENTRIES, approximate=True)
 
     async def oldest(self) -> Sequence[SpooledTurns]:
+        """An entry that cannot be read (of another version, or damaged) is set aside as it is."""
         with broker_errors():
             entries = await self._redis.xrange(keys.SPOOL, count=PAGE)
-        return [_decode(entry_id, fields) for entry_id, fields in entries]
+        readable = []
+        for entry_id, fields in entries:
+            try:
+                readable.append(_decode(entry_id, fields))
+            except (ValueError, KeyError):
+                log.error("spooled turns cannot be read", extra={"entry": entry_id.decode()})
+                await self._move_aside(entry_id, fields)
+        return readable
 
     async def remove(self, entry: SpooledTurns) -> None:
         with broker_errors():
             await self._redis.xdel(keys.SPOOL, entry.entry_id)
 
     async def set_aside(self, entry: SpooledTurns) -> None:
+        await self._move_aside(entry.entry_id, _encode(entry.tenant, entry.turns))
+
+    async def _move_aside(self, entry_id: bytes | str, fields: dict[Any, Any]) -> None:
         with broker_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xadd(REFUSED, _encode(entry.tenant, entry.turns), maxlen=MAX_ENTRIES, approximate=True)
-                pipe.xdel(keys.SPOOL, entry.entry_id)
+                pipe.xadd(REFUSED, fields, maxlen=MAX_ENTRIES, approximate=True)
+                pipe.xdel(keys.SPOOL, entry_id)
                 await pipe.execute()
 
 

@@ -97,15 +97,7 @@ def build_app(settings: WorkerSettings, clock: Clock | None = None) -> FastAPI:
 async def start(
     settings: WorkerSettings, clock: Clock, resources: AsyncExitStack, readiness: dict[str, ReadinessCheck]
 ) -> Process:
-    redis = connect(settings.redis_url, max_connections=REDIS_CONNECTIONS + settings.worker_max_jobs)
-    resources.push_async_callback(redis.aclose)
-    resources.push_async_callback(redis.connection_pool.disconnect)
-    peer_session = await resources.enter_async_context(
-        peers_http.open_session(connections=2 * settings.worker_max_jobs + 4)
-    )
-    model_session = await resources.enter_async_context(
-        line_stream.open_session(connections=settings.worker_max_jobs + 4)
-    )
+    redis, peer_session, model_session = await connect_all(settings, resources)
     timeout_seconds = settings.peer_timeout_seconds
     personas = peers_http.HttpPersonaPeer(peer_session, settings.persona_url, timeout_seconds=timeout_seconds)
     memory = peers_http.HttpMemoryPeer(peer_session, settings.memory_url, timeout_seconds=timeout_seconds)
@@ -147,6 +139,19 @@ async def start(
         watch.run,
     )
     return Process(replies, remembering, summarising, watch, [keep_running(step) for step in background])
+
+
+async def connect_all(
+    settings: WorkerSettings, resources: AsyncExitStack
+) -> tuple[BytesRedis, aiohttp.ClientSession, aiohttp.ClientSession]:
+    """Redis, and the HTTP sessions of the services and of the model."""
+    redis = connect(settings.redis_url, max_connections=REDIS_CONNECTIONS + settings.worker_max_jobs)
+    resources.push_async_callback(redis.aclose)
+    resources.push_async_callback(redis.connection_pool.disconnect)
+    jobs = settings.worker_max_jobs
+    peers = await resources.enter_async_context(peers_http.open_session(connections=2 * jobs + 4))
+    models = await resources.enter_async_context(line_stream.open_session(connections=jobs + 4))
+    return redis, peers, models
 
 
 async def stop(process: Process, drain_seconds: float) -> None:
