@@ -10,7 +10,7 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 # More flags for the command: make up ARGS="--gateways 2"
 ARGS ?=
 
-.PHONY: help demo up chat check-settings test check format bench docs lock clean
+.PHONY: help demo up chat check-settings test check format bench soak docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: $(VENV)/.stamp-dev ## write all files in the house format
 
 bench: $(VENV)/.stamp-dev ## measure the stack against a fake model server
 	@$(PYTHON) -m bench $(ARGS)
+
+soak: $(VENV)/.stamp-dev ## half an hour of random faults; ARGS="--seed 1 --minutes 5 --streams 3000"
+	@$(PYTHON) -m bench.soak $(ARGS)
 
 docs: $(VENV)/.stamp-local ## write the pages and files of docs/ that come from the code
 	@$(PYTHON) -m pmcp_common.contracts.document > docs/protocol.md.new

@@ -30,9 +30,7 @@ def main() -> None:
     quality.add_argument("--data", type=Path, default=settings.locomo, help="a LoCoMo file (or PMCP_LOCOMO)")
     quality.add_argument("--no-baselines", action="store_true", help="the engine only")
     quality.add_argument("--adversarial", action="store_true", help="category 5 in the table by category, too")
-    parts = commands.add_parser(
-        "parts", help="what each part of the score is worth"
-    )
+    parts = commands.add_parser("parts", help="what each part of the score is worth")
     parts.add_argument("--data", type=Path, default=settings.locomo, help="a LoCoMo file (or PMCP_LOCOMO)")
     latency = commands.add_parser("latency", help="one recall with its embedding, at several sizes")
     latency.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="memories of a player")

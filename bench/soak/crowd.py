@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from bench.soak.player import GaveUp, Player, Way, player
+from bench.soak.joining import player
+from bench.soak.player import GaveUp, Player, Way
 from bench.soak.told import Told
 from pmcp_common.testing.history import Recorder
 

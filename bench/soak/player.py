@@ -12,8 +12,8 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +45,8 @@ class Way(StrEnum):
     """`stream.read` after the last position, until the end."""
     RESUME = "resume"
     """`session.resume` with the last position: what was missed, then live."""
+    LIBRARY = "library"
+    """By `pmcp_client`, unasked."""
 
 
 class GaveUp(Exception):
@@ -136,7 +138,9 @@ class Player:
             async for frame in frames:
                 result = frame.get("result") or {}
                 if again and result.get("event_type") == START and result["stream_id"] == told.stream:
-                    self.record.resumed(told.stream, told.epoch, 0, recovered=True)
+                    epoch = result.get("epoch", "")
+                    kept = epoch == told.epoch
+                    self.record.resumed(told.stream, epoch, 0, recovered=kept, reason="" if kept else "epoch_changed")
                     again = False
                 if await self._refused(frame, told):
                     return
@@ -155,17 +159,21 @@ class Player:
         if row is None or not row.retryable:
             if told.stream:
                 return False
-            self.record.refused(told.request, error["code"])
-            told.end, told.ended_at = (
-                {"state": "refused", "code": error["code"], "data": error.get("data")},
-                time.monotonic(),
-            )
-            told.changed.set()
+            self.refuse(told, error["code"])
             return True
         told.changed.set()
-        pause = float((error.get("data") or {}).get("retry_after", 0.5))
-        await asyncio.sleep(min(2.0, pause) * self._chance.uniform(0.5, 1.0))
+        await self.pause_after(error.get("data") or {})
         return True
+
+    def refuse(self, told: Told, code: int) -> None:
+        """Not now and not later."""
+        self.record.refused(told.request, code)
+        told.end, told.ended_at = {"state": "refused", "code": code}, time.monotonic()
+        told.changed.set()
+
+    async def pause_after(self, data: Mapping[str, Any]) -> None:
+        """As long as the refusal asks for, with jitter."""
+        await asyncio.sleep(min(2.0, float(data.get("retry_after", 0.5))) * self._chance.uniform(0.5, 1.0))
 
     async def _hear_rest(self, link: Link, told: Told) -> None:
         async with aclosing(link.rest_of(told.stream)) as frames:
@@ -291,13 +299,3 @@ class Player:
     async def hang_up(self) -> None:
         """Closes the socket; what is heard next comes over another one."""
         await self._drop()
-
-
-@asynccontextmanager
-async def player(recorder: Recorder, urls: Sequence[str], name: str, **options: Any) -> AsyncIterator[Player]:
-    """A player for the length of the block, connected at its first message."""
-    one = Player(recorder, urls, name, **options)
-    try:
-        yield one
-    finally:
-        await one.hang_up()

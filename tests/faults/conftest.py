@@ -19,7 +19,8 @@ import pytest_asyncio
 from bench.soak.fault_stack import FaultStack, fault_stack
 from bench.soak.hazards import Hazards
 from bench.soak.holdings import verdict
-from bench.soak.player import Player, player
+from bench.soak.joining import player
+from bench.soak.player import Player
 from pmcp_common.testing.fake_model_script import Script
 from pmcp_common.testing.history import Recorder
 from pmcp_common.testing.history_checker import Report

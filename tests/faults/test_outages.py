@@ -9,7 +9,7 @@ import pytest
 
 from bench.soak.fault_stack import until
 from bench.soak.holdings import held_rows
-from bench.soak.player import Player
+from bench.soak.player import Player, Way
 from bench.soak.told import Told
 from pmcp_common.contracts.errors import UNAVAILABLE
 from pmcp_common.testing.process_killer import Action
@@ -21,14 +21,15 @@ REFUSED_SECONDS = 4.0
 """Two tries of 1.5 s and what two busy cores add."""
 SILENT_SECONDS = 6.0
 BACKFILL_SECONDS = 30.0
+REQUEUED_SECONDS = 30.0
 
 
-async def _begin(trial: Trial, count: int, position: int = 3) -> tuple[list[Told], list[asyncio.Task[Told]]]:
-    players = await trial.players(count)
+async def _begin(trial: Trial, count: int, way: Way = Way.LIBRARY) -> tuple[list[Told], list[asyncio.Task[Told]]]:
+    players = await trial.players(count, way=way)
     told = [player.begin() for player in players]
     hearing = [asyncio.create_task(player.hear(one)) for player, one in zip(players, told, strict=True)]
     for one in told:
-        await one.until_shown(position)
+        await one.until_shown(3)
     return told, hearing
 
 
@@ -95,4 +96,18 @@ async def test_postgres_killed_comes_back_and_nothing_is_missing(trial: Trial) -
     await trial.hazards.strike("postgres", Action.KILL)
     await asyncio.gather(*hearing)
     assert [one.state for one in told] == ["done"] * 4
+    assert await _all_processes(trial) == before
+
+
+@pytest.mark.parametrize("way", [Way.RESUME, Way.LIBRARY])
+async def test_redis_restarted_without_its_data_loses_no_accepted_message(trial: Trial, way: Way) -> None:
+    """What was shown is told to be gone, and the message is answered again in a new epoch."""
+    trial.script(gap_ms=60)
+    before = await _all_processes(trial)
+    told, hearing = await _begin(trial, 3, way=way)
+    wiped_at = time.monotonic()
+    await trial.hazards.wipe_redis()
+    await asyncio.gather(*hearing)
+    assert time.monotonic() - wiped_at < REQUEUED_SECONDS
+    assert all(one.end is not None for one in told)
     assert await _all_processes(trial) == before

@@ -372,6 +372,14 @@ async def test_an_idempotency_key_makes_one_job(broker: Broker) -> None:
         await broker.queue.submit(submission(idempotency_key="k", body_hash="other"))
 
 
+async def test_a_key_of_another_player_is_another_key(broker: Broker) -> None:
+    first = submission(player_id="ann", idempotency_key="1", body_hash="h")
+    second = submission(player_id="ben", idempotency_key="1", body_hash="h")
+    await broker.queue.submit(first)
+    accepted = await broker.queue.submit(second)
+    assert (accepted.stream_id, accepted.duplicate) == (second.job_id, False)
+
+
 async def test_submitting_the_same_job_again_after_a_lost_answer_changes_nothing(broker: Broker) -> None:
     job = submission()
     await broker.queue.submit(job)
@@ -472,9 +480,10 @@ async def test_a_repeated_message_attaches_its_stream_to_the_gateway_that_asked_
     await broker.queue.submit(first)
     again = await broker.queue.submit(submission(idempotency_key="k", body_hash="b", gateway_id="gateway-2"))
     assert (again.stream_id, again.duplicate, again.attachment) == (first.job_id, True, 1)
-    (known, unknown) = await broker.queue.accepted("local", "local", ["k", "other"])
+    (known, unknown) = await broker.queue.accepted("local", "local", "player-1", ["k", "other"])
     assert (known.stream_id, known.message_id, unknown) == (first.job_id, first.message_id, None)
-    assert await broker.queue.accepted("local", "somebody", ["k"]) == [None]
+    assert await broker.queue.accepted("local", "somebody", "player-1", ["k"]) == [None]
+    assert await broker.queue.accepted("local", "local", "player-2", ["k"]) == [None]
 
 
 async def test_a_late_reply_is_ended_by_whoever_asks_and_not_before(broker: Broker) -> None:

@@ -53,7 +53,7 @@ async def neighbour(gateway: Gateway, redis: Redis) -> AsyncIterator[Player]:
         ('{"id":true,"method":"persona.list"}', -32600, None),
         ('{"id":123456789012345678901234567890,"method":"persona.list"}', -32600, None),
         ('{"id":1.5,"method":"persona.lust"}', -32601, 1.5),
-        ('{"id":"","method":"rpc.discover"}', -32601, ""),
+        ('{"id":"","method":"rpc.unknown"}', -32601, ""),
         ('{"id":1,"method":"persona.list","params":[1]}', -32602, 1),
         ('{"id":1,"method":"persona.list","params":"x"}', -32602, 1),
     ],

@@ -248,6 +248,21 @@ async def test_a_reply_survives_the_restart_of_redis(start_gateway: StartGateway
     await redis.aclose()
 
 
+async def test_a_stream_whose_data_is_lost_still_ends_with_a_position_and_a_hash(
+    player: Player, worker: Worker, redis: Redis
+) -> None:
+    await player.ask(CHAT, HELLO)
+    reply = await worker.take()
+    await reply.say("Well ")
+    await player.receive()
+    await redis.flushall()
+    frame = await player.receive()
+    assert (frame["result"]["event_type"], frame["result"]["state"]) == ("stream_error", "failed")
+    assert (frame["result"]["seq"], frame["result"]["partial_response"]) == (2, "Well ")
+    assert frame["result"]["sha256"] == hashlib.sha256(b"Well ").hexdigest()
+    assert frame["error"]["code"] == -32006
+
+
 async def test_headers_that_never_end_are_cut_off(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pmcp_gateway.server.HEADER_SECONDS", 0.1)
     host, port = gateway.address.split(":")

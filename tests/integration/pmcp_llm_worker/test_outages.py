@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,28 @@ async def test_jobs_that_were_lost_with_the_data_of_redis_are_queued_again(
         await recorded(services, 0)
     assert page.epoch != epoch.decode()
     assert [(end.state, end.message_id) for end in ends] == [("done", f"reply-{job_id}"), ("done", f"reply-{waiting}")]
+
+
+async def test_a_redis_that_came_back_empty_gets_its_jobs_again_from_a_worker_that_lived_on(
+    own_valkey: tuple[Any, str], tmp_path: Path, services: Services, model_server: FakeModelServer
+) -> None:
+    server, url = own_valkey
+    redis = connect(url)
+    bus = RedisStreamBus(redis, url)
+    client = Client(redis, ArqJobQueue(redis, bus), bus)
+    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=10))
+    async with running_worker(settings_for(url, services, model_server.url)):
+        job_id = await client.submit(accepted_at_ms=now_ms())
+        await recorded(services, 1)
+        server.kill()
+        for file in (tmp_path / "own-valkey").rglob("*.*"):
+            if file.is_file():
+                file.unlink()
+        server.start()
+        end = await end_in_the_new_life(client, job_id)
+        assert (await client.end(await client.submit())).state == "done"
+    await redis.aclose()
+    assert (end.state, end.attempt) == ("done", 1)
 
 
 async def test_a_lost_job_whose_reply_was_stored_is_not_answered_a_second_time(

@@ -1,4 +1,4 @@
-"""The record of accepted jobs on real PostgreSQL: written once, taken away once, and asked for what another life lost."""
+"""The record of accepted jobs on real PostgreSQL: written once, taken away once, asked for what another life lost."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ async def write(service: Service, content: str, after_version: int, upto: str) -
 
 async def test_history_is_read_page_by_page_without_gap_or_repeat(service: Service) -> None:
     await talk(service, 7)
-    pages, before = [], {}
+    pages: list[list[str]] = []
+    before: dict[str, str] = {}
     while True:
         page = await read(service, "/exchanges", limit=3, **before)
         pages.append([exchange["content"] for exchange in page["exchanges"]])

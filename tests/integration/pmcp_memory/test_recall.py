@@ -144,3 +144,12 @@ async def test_a_public_memory_brings_no_private_neighbour_along(service: Servic
     lead_in = await service.rows.fetchval("SELECT lead_in || words::text FROM memory.memories WHERE id = $1", row["id"])
     assert "canari" not in lead_in
     assert "canary" not in lead_in
+
+
+async def test_places_go_on_counting_when_a_turn_was_forgotten(service: Service) -> None:
+    await converse(service, "my dog is called Rex", "A fine name for a dog that guards a house by the sea")
+    memory_id = await service.rows.fetchval("SELECT id FROM memory.memories WHERE ordinal = 1")
+    await service.http.delete(f"/v1/local/memories/{memory_id}", params={"persona_id": "aria", "player_id": "p1"})
+    await converse(service, "my cat is called Tom", "Two animals then, and one of them is very quiet indeed")
+    rows = await service.rows.fetch("SELECT ordinal FROM memory.memories ORDER BY ordinal")
+    assert [row["ordinal"] for row in rows] == [2, 3, 4]

@@ -112,7 +112,8 @@ METHODS: dict[str, tuple[str, str]] = {
 NESTED: dict[str, str] = {
     "persona.list/personas": "id name description available social_energy current_priority cooldown_remaining"
     " personality_traits created_at",
-    "persona.status/persona": "id name description personality_traits topic_preferences charisma intelligence social_rank",
+    "persona.status/persona": "id name description personality_traits topic_preferences charisma intelligence"
+    " social_rank",
     "persona.status/interaction_state": "interest_level interaction_fatigue current_priority available_time"
     " social_energy cooldown_until is_available",
     "persona.get/persona": "id name description personality_traits memory_stats",
@@ -126,8 +127,10 @@ NESTED: dict[str, str] = {
     "relationship.list/relationships": "other_persona_id affinity trust respect intimacy relationship_type"
     " interaction_count compatibility_score relationship_strength last_interaction",
     "relationship.get/relationship": "persona1_id persona2_id affinity trust respect intimacy relationship_type"
-    " interaction_count total_interaction_time compatibility_score relationship_strength last_interaction first_meeting",
-    "relationship.get/relationships": "target_persona_id target_persona_name relationship_type strength last_interaction",
+    " interaction_count total_interaction_time compatibility_score relationship_strength last_interaction"
+    " first_meeting",
+    "relationship.get/relationships": "target_persona_id target_persona_name relationship_type strength"
+    " last_interaction",
     "emotional.get_state/emotional_state": "mood energy_level stress_level curiosity social_battery last_updated",
 }
 """Fields inside fields."""

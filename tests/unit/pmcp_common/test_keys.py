@@ -29,4 +29,4 @@ def test_every_key_of_a_job_has_the_same_hash_tag() -> None:
 
 @given(names)
 def test_an_idempotency_key_of_any_text_gives_a_short_name(text: str) -> None:
-    assert len(keys.idempotency("t", "p", text)) < 80
+    assert len(keys.idempotency("t", "p", text, text)) < 80

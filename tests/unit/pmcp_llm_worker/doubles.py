@@ -221,6 +221,11 @@ class Spool:
             raise self.failure
         self.entries.append(SpooledTurns(f"{len(self.entries)}-0", tenant, turns))
 
+    async def waiting(self) -> bool:
+        if self.failure:
+            raise self.failure
+        return bool(self.entries)
+
     async def oldest(self) -> Sequence[SpooledTurns]:
         return self.entries[:100]
 

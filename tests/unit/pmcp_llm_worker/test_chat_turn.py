@@ -206,6 +206,17 @@ async def test_turns_that_cannot_be_stored_are_spooled_and_remembered_later() ->
     assert stage.broker.remembered == [("user-job-1", "reply-job-1")]
 
 
+async def test_turns_join_the_spool_while_others_wait_in_it() -> None:
+    """Stored at once they would stand before turns of their conversation that were earlier."""
+    first, second = words("I am Aria."), words("I sing.")
+    first.memory.commit_failure = Unavailable("away")
+    await first.answer()
+    second.spool.entries.extend(first.spool.entries)
+    end = await second.answer()
+    assert (end.state, end.persisted, len(second.spool.entries)) == ("done", False, 2)
+    assert second.memory.rows == {}
+
+
 async def test_turns_that_are_lost_are_not_remembered() -> None:
     stage = words("I am Aria.")
     stage.memory.commit_failure = stage.spool.failure = Unavailable("away")

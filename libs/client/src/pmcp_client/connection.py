@@ -38,6 +38,7 @@ REPEATABLE = frozenset({
     "persona.list", "persona.get", "persona.status", "persona.switch", "persona.relationship", "relationship.get",
     "relationship.list", "stream.cancel", "stream.read", "memory.search", "memory.stats", "system.status",
     "system.models", "session.get_info", "conversation.get_history", "conversation.status",
+    "emotional.get_state", "memory.get_stats", "relationship.compatibility", "relationship.stats", "rpc.discover",
 })  # fmt: skip
 """Methods that do the same twice as once. Messages are made so by their key; others are for the caller to repeat."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from pmcp_common.contracts.errors import BY_CODE, INTERNAL_ERROR, INVALID_PARAMS, DomainError, RemoteError
+from pmcp_common.contracts.errors import BY_CODE, INTERNAL_ERROR, INVALID_PARAMS, NOT_FOUND, DomainError, RemoteError
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:pmcp:error:"
@@ -37,7 +37,7 @@ def from_error(error: DomainError) -> tuple[int, bytes]:
 
 def from_status(status: int, title: str) -> tuple[int, bytes]:
     """For what HTTP itself refuses (no such route, method not allowed, body too large)."""
-    row = INTERNAL_ERROR if status >= 500 else INVALID_PARAMS
+    row = INTERNAL_ERROR if status >= 500 else NOT_FOUND if status == 404 else INVALID_PARAMS
     return status, _encode(
         {
             "type": "about:blank",

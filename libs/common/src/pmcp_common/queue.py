@@ -31,7 +31,9 @@ class JobQueue(Protocol):
         """
         ...
 
-    async def accepted(self, tenant: str, principal: str, idempotency_keys: Sequence[str]) -> list[Accepted | None]:
+    async def accepted(
+        self, tenant: str, principal: str, player_id: str, idempotency_keys: Sequence[str]
+    ) -> list[Accepted | None]:
         """What each key became, in order; None: nothing was accepted under it."""
         ...
 

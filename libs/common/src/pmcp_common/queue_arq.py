@@ -85,7 +85,7 @@ class ArqJobQueue:
     async def submit(self, submission: Submission) -> Accepted:
         tenant, job_key = submission.tenant, keys.job(submission.tenant, submission.job_id)
         idempotency = (
-            keys.idempotency(tenant, submission.principal, submission.idempotency_key)
+            keys.idempotency(tenant, submission.principal, submission.player_id, submission.idempotency_key)
             if submission.idempotency_key is not None
             else job_key
         )
@@ -237,12 +237,14 @@ class ArqJobQueue:
             await self._give_up(_claim(rest), "deadline")
         return 0.0
 
-    async def accepted(self, tenant: str, principal: str, idempotency_keys: Sequence[str]) -> list[Accepted | None]:
+    async def accepted(
+        self, tenant: str, principal: str, player_id: str, idempotency_keys: Sequence[str]
+    ) -> list[Accepted | None]:
         if not idempotency_keys:
             return []
         with broker_errors():
             epoch, *found = await self._redis.mget(
-                [keys.EPOCH, *(keys.idempotency(tenant, principal, key) for key in idempotency_keys)]
+                [keys.EPOCH, *(keys.idempotency(tenant, principal, player_id, key) for key in idempotency_keys)]
             )
         return [None if value is None else _stored(orjson.loads(value), (epoch or b"").decode()) for value in found]
 

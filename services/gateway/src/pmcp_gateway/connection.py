@@ -68,7 +68,7 @@ class SocketEndpoint:
         await receive()  # websocket.connect
         if not is_allowed(origins_of(scope["headers"])):
             metrics.REFUSED.labels("origin").inc()
-            await _refuse(send, 403, b"This origin may not connect")
+            await send({"type": "websocket.close"})  # before the handshake: HTTP 403
             return
         if len(self._sockets) >= self._limits.max_sockets:
             metrics.REFUSED.labels("max_sockets").inc()

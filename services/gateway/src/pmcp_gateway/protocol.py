@@ -13,6 +13,8 @@ import orjson
 from pmcp_common.contracts.errors import DomainError, InvalidParams, InvalidRequest, ParseError
 
 MAX_FRAME_BYTES = 256 * 1024
+MAX_ID_CHARS = 256
+"""An id comes back in every frame of its stream."""
 MAX_METHOD_CHARS = 200
 MAX_EXACT_NUMBER = 2**53
 """A number beyond this may have lost digits in parsing (integers over 64 bits become floats): no id to echo."""
@@ -60,7 +62,9 @@ def parse(text: str) -> Parsed:
 def _read(frame: dict[str, Any]) -> Parsed:
     answered, number = "id" in frame, frame.get("id")
     if not _is_id(number):
-        return ErrorReply(None, InvalidRequest("Invalid request: id must be a string, a number or null"))
+        return ErrorReply(
+            None, InvalidRequest("Invalid request: id must be a string of up to 256 characters, a number or null")
+        )
     if frame.get("jsonrpc", "2.0") != "2.0":
         return ErrorReply(number, InvalidRequest('Invalid request: jsonrpc must be "2.0"'))
     method, params = frame.get("method"), frame.get("params")
@@ -78,7 +82,9 @@ def _is_id(value: object) -> bool:
         return False
     if isinstance(value, float):
         return abs(value) < MAX_EXACT_NUMBER
-    return value is None or isinstance(value, str | int)
+    if isinstance(value, str):
+        return len(value) <= MAX_ID_CHARS
+    return value is None or isinstance(value, int)
 
 
 def success(number: JsonId, result: dict[str, Any]) -> bytes:

@@ -218,9 +218,10 @@ class ChatTurn:
         persisted = kept = False
         if turns is not None:
             committing_at = self._clock.monotonic()
-            if not await self._may_commit(claim, signal):
+            may_commit, in_line = await asyncio.gather(self._may_commit(claim, signal), self._others_in_line())
+            if not may_commit:
                 return None
-            persisted = await self._commit(claim, turns, self._left(outcome))
+            persisted = not in_line and await self._commit(claim, turns, self._left(outcome))
             kept = persisted or await self._spool_turns(claim, turns)
             outcome.timings["commit_ms"] = (self._clock.monotonic() - committing_at) * 1000
         seconds = claim.queued_ms / 1000 + self._clock.monotonic() - started
@@ -242,6 +243,14 @@ class ChatTurn:
             # Rows are idempotent and the end is fenced: going on can do no harm.
             log.warning("commit not announced", extra={"code": error.code})
         return not signal.lost
+
+    async def _others_in_line(self) -> bool:
+        """Rows of this conversation may be among those owed to the memory service: ours must not overtake them."""
+        try:
+            return await self._spool.waiting()
+        except DomainError as error:
+            log.warning("cannot tell whether turns wait", extra={"code": error.code})
+            return False
 
     async def _write_end(self, claim: Claim, end: End, *, remember: bool) -> bool:
         return await self._until_answered(lambda: self._queue.finish(claim, end, remember=remember))
@@ -268,7 +277,7 @@ class ChatTurn:
 
     async def _spool_turns(self, claim: Claim, turns: CommitTurns) -> bool:
         try:
-            await self._spool.put(claim.submission.tenant, turns)
+            await self._until_answered(lambda: self._spool.put(claim.submission.tenant, turns))
         except DomainError as error:
             log.error("turns lost: neither stored nor spooled", extra={"code": error.code})
             return False

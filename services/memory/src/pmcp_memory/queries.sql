@@ -36,9 +36,11 @@ LIMIT $5
 SELECT
     t.message_id, t.conversation_id, t.persona_id, t.player_id, t.role, t.content, t.created_at, t.metadata,
     EXISTS (SELECT 1 FROM memory.sources s WHERE s.tenant_id = $1 AND s.message_id = t.message_id) AS remembered,
-    (
+    -- Counted on from the newest memory: counting all would take longer with each turn, and shrink with a forgotten one.
+    coalesce(e.ordinal, 0) + (
         SELECT count(*) FROM memory.turns o
-        WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id AND o.position <= t.position
+        WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id
+            AND o.position > coalesce(e.position, 0) AND o.position <= t.position
     ) AS ordinal,
     b.role AS before_role, b.content AS before_content, b.created_at AS before_created_at,
     b.message_id AS before_message_id,
@@ -51,8 +53,10 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS b ON true
 LEFT JOIN LATERAL (
-    SELECT m.episode FROM memory.memories m
-    WHERE m.tenant_id = $1 AND m.thread_id = t.conversation_id AND m.occurred_at <= t.created_at
+    SELECT m.episode, m.ordinal, s.position
+    FROM memory.memories m
+    JOIN memory.turns s ON s.tenant_id = $1 AND s.message_id = m.source_message_ids[1]
+    WHERE m.tenant_id = $1 AND m.thread_id = t.conversation_id AND s.position < t.position
     ORDER BY m.ordinal DESC
     LIMIT 1
 ) AS e ON true

@@ -65,9 +65,12 @@ def conversations(tenant: str) -> str:
     return f"pmcp:convs:{tenant}"
 
 
-def idempotency(tenant: str, principal: str, key: str) -> str:
-    """The client's key is hashed: it may be long or hold anything."""
-    digest = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+def idempotency(tenant: str, principal: str, player_id: str, key: str) -> str:
+    """A key is a player's own: two players who both count their messages from 1 never get each other's replies.
+
+    Player and key are hashed: they may be long or hold anything but NUL.
+    """
+    digest = hashlib.blake2b(f"{player_id}\0{key}".encode(), digest_size=16).hexdigest()
     return f"pmcp:idem:{tenant}:{principal}:{digest}"
 
 

@@ -199,8 +199,8 @@ class MemorySearchResult(Result):
 class SystemStatusResult(Result):
     system_status: Literal["operational", "degraded"]
     llm_available: bool
-    total_personas: int
-    available_personas: int
+    total_personas: int | None = Field(description="null when the persona service is away")
+    available_personas: int | None
     active_conversations: int = Field(description="conversations with a message in the last hour")
     current_persona: str | None
     current_conversation: str | None

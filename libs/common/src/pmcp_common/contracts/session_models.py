@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pmcp_common.contracts.method_models import Params, Result
+from pmcp_common.contracts.method_models import OfPlayer, Params, Result
 from pmcp_common.contracts.personas import Identifier
 
 PROTOCOL_VERSION = 1
@@ -49,12 +49,12 @@ class ResumeStream(Params):
     last_seq: Seq = Field(description="of the newest frame that arrived; 0: none")
 
 
-class SessionResumeParams(Params):
+class SessionResumeParams(OfPlayer):
     session_id: Identifier
     resume_token: Annotated[str, Field(min_length=1, max_length=200)]
     streams: Annotated[tuple[ResumeStream, ...], Field(max_length=MAX_STREAMS)] = ()
     inflight: Annotated[tuple[IdempotencyKey, ...], Field(max_length=MAX_STREAMS)] = Field(
-        default=(), description="keys of messages whose acceptance never arrived"
+        default=(), description="keys of this player's messages whose acceptance never arrived"
     )
     protocol: Annotated[int, Field(strict=True)] = PROTOCOL_VERSION
 

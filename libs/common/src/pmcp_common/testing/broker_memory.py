@@ -89,7 +89,7 @@ class MemoryBroker:
         """Of sessions that were opened or resumed; set by a test."""
         self.remembered: list[tuple[str, str]] = []
         self._jobs: dict[tuple[str, str], _Job] = {}
-        self._idempotent: dict[tuple[str, str, str], tuple[str, Accepted]] = {}
+        self._idempotent: dict[tuple[str, str, str, str], tuple[str, Accepted]] = {}
         self._lines: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._waiting: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue()
         self._subscribers: dict[str, list[asyncio.Queue[Sequence[StreamEvent]]]] = defaultdict(list)
@@ -106,7 +106,7 @@ class MemoryBroker:
         tenant, job_id = submission.tenant, submission.job_id
         if self.generations.get((tenant, submission.session_id), 0) > submission.session_gen:
             raise SessionReplaced
-        key = (tenant, submission.principal, submission.idempotency_key or "")
+        key = (tenant, submission.principal, submission.player_id, submission.idempotency_key or "")
         if submission.idempotency_key is not None and key in self._idempotent:
             body_hash, first = self._idempotent[key]
             if body_hash != submission.body_hash:
@@ -126,8 +126,10 @@ class MemoryBroker:
         job.attachment += 1
         return replace(first, duplicate=True, attachment=job.attachment)
 
-    async def accepted(self, tenant: str, principal: str, idempotency_keys: Sequence[str]) -> list[Accepted | None]:
-        found = (self._idempotent.get((tenant, principal, key)) for key in idempotency_keys)
+    async def accepted(
+        self, tenant: str, principal: str, player_id: str, idempotency_keys: Sequence[str]
+    ) -> list[Accepted | None]:
+        found = (self._idempotent.get((tenant, principal, player_id, key)) for key in idempotency_keys)
         return [None if entry is None else replace(entry[1], duplicate=True) for entry in found]
 
     def _persona_of(self, submission: Submission) -> tuple[str, str]:

@@ -94,7 +94,7 @@ async def resume(services: Services, call: Call, params: SessionResumeParams) ->
     streams = _Resuming(services, call, params.streams)
     try:
         attachments = await streams.attach()
-        fates = await _fates(services, call, params.inflight)
+        fates = await _fates(services, call, params)
         result = SessionResumeResult(
             **_opened(services, session, token),
             active_persona_id=session.persona_id,
@@ -173,8 +173,10 @@ def _recovery(wanted: ResumeStream, found: Attachment) -> StreamRecovery:
     )
 
 
-async def _fates(services: Services, call: Call, keys: Sequence[str]) -> list[InFlightFate]:
-    found = await services.queue.accepted(call.tenant, call.principal, keys)
+async def _fates(services: Services, call: Call, params: SessionResumeParams) -> list[InFlightFate]:
+    """`call` speaks for the resumed session by now: that is the player when nobody is named."""
+    keys = params.inflight
+    found = await services.queue.accepted(call.tenant, call.principal, call.player(params.player_id), keys)
     return [
         InFlightFate(
             idempotency_key=key,
