@@ -10,7 +10,7 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 # More flags for the command: make up ARGS="--gateways 2"
 ARGS ?=
 
-.PHONY: help demo up chat check-settings test check format bench soak docs lock clean
+.PHONY: help demo up chat verify simulate check-settings test check format bench soak docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ up: $(VENV)/.stamp-local ## start everything and keep it running until Ctrl-C
 
 chat: $(VENV)/.stamp-local ## chat with a stack that `make up` started
 	@$(VENV)/bin/pmcp chat $(ARGS)
+
+verify: $(VENV)/.stamp-local ## try every method of a running stack; exit code 1 when one does not work
+	@$(VENV)/bin/pmcp check $(ARGS)
+
+simulate: $(VENV)/.stamp-local ## let two personas of a running stack talk to each other
+	@$(VENV)/bin/pmcp simulate $(ARGS)
 
 check-settings: $(VENV)/.stamp-local ## every setting with its value, unit and reason
 	@$(VENV)/bin/pmcp check-settings

@@ -69,7 +69,7 @@ class Crowd:
             if draw < CANCEL_SHARE:
                 await self._cancel_one(one, point)
             elif draw < CANCEL_SHARE + TWICE_SHARE:
-                await asyncio.gather(self._say(one), self._say(one))
+                await self._say_twice(one)
             elif draw < CANCEL_SHARE + TWICE_SHARE + LEAVE_SHARE:
                 await self._leave_one(one, point)
                 return False
@@ -87,6 +87,16 @@ class Crowd:
 
     async def _say(self, one: Player) -> None:
         await one.hear(self._begin(one))
+
+    async def _say_twice(self, one: Player) -> None:
+        """The second message while the first is answered; only then is it certain which comes first."""
+        first = self._begin(one)
+        hearing = asyncio.create_task(one.hear(first))
+        await _reached(first, 0, hearing)
+        try:
+            await self._say(one)
+        finally:
+            await hearing
 
     async def _cancel_one(self, one: Player, point: int) -> None:
         told = self._begin(one)

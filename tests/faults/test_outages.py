@@ -18,7 +18,7 @@ from tests.faults.conftest import Trial
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 REFUSED_SECONDS = 4.0
-"""Two tries of 1.5 s and what two busy cores add."""
+"""The gateway waits 2 s for the broker; the rest is what two busy cores add."""
 SILENT_SECONDS = 6.0
 BACKFILL_SECONDS = 30.0
 REQUEUED_SECONDS = 30.0

@@ -28,6 +28,11 @@ PLANTED_IMPORTS = {
     "a port knows its adapter": ("pmcp_common/bus.py", "import pmcp_common.bus_redis"),
     "the client reaches for the broker": ("pmcp_client", "import pmcp_common.redis_link"),
     "the local stack imports a service": ("pmcp_local", "import pmcp_persona"),
+    "a parser opens sockets": ("pmcp_gateway/protocol.py", "import asyncio"),
+    "a prompt reads the clock": ("pmcp_llm_worker/prompt.py", "import time"),
+    "a formula asks the database": ("pmcp_memory/importance.py", "import asyncpg"),
+    "a method knows the adapter": ("pmcp_gateway/methods/chat.py", "import pmcp_gateway.sessions_redis"),
+    "a use case knows the broker": ("pmcp_llm_worker/chat_turn.py", "import pmcp_common.redis_link"),
 }
 PLANTED_CODE = {
     "TID251": "import os\nKEY = os.environ['X']\n",

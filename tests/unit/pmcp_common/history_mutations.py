@@ -182,10 +182,10 @@ def go_on_after_the_end_in_redis(history: list[Entry], chance: random.Random) ->
 
 
 def call_the_model_twice(history: list[Entry], chance: random.Random) -> set[Rule]:
+    history[:] = [entry for entry in history if not isinstance(entry, FaultDone)]
     index = _pick(history, chance, ModelCall)
     call = history[index]
     assert isinstance(call, ModelCall)
-    history[:] = [entry for entry in history if not isinstance(entry, FaultDone)]
     # In life a call lasts seconds; in the sample its ticks are shorter than what two connections may cross.
     history[index] = replace(call, ended=None)
     history.append(replace(call, ended=None))

@@ -48,4 +48,6 @@ def test_close_codes_are_unique_and_give_advice() -> None:
     assert len({code.code for code in closing.TABLE}) == len(closing.TABLE)
     assert {code.reconnect for code in closing.TABLE} <= {"yes", "no", "resume", "new", "later"}
     assert closing.reconnect_hint_ms(closing.restart_reason(850)) == 850
-    assert [closing.reconnect_hint_ms(text) for text in ("", closing.RESTART.reason, "x; reconnect_ms=-1")] == [None] * 3
+    assert [closing.reconnect_hint_ms(text) for text in ("", closing.RESTART.reason, "x; reconnect_ms=-1")] == [
+        None
+    ] * 3

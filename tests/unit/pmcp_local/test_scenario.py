@@ -18,6 +18,7 @@ from pmcp_local.scenario import (
     read_scenario,
 )
 from pmcp_local.simulation_report import summary, transcript
+from tests.house.sources import ROOT
 
 
 def spoken(speaker: str = "Aria", **changes: Any) -> Spoken:
@@ -57,6 +58,10 @@ def test_a_scenario_is_a_toml_file(tmp_path: Path) -> None:
     path.write_text('personas = ["a", "b", "c"]\nseed = 7\n[expect]\nmin_turns = 2\nends = ["farewell"]\n')
     scenario = read_scenario(path)
     assert (scenario.personas, scenario.seed, scenario.expect.min_turns) == (("a", "b", "c"), 7, 2)
+
+
+def test_the_scenario_of_the_documents_can_be_played() -> None:
+    assert read_scenario(ROOT / "docs/scenario.toml").expect.all_speak is True
 
 
 def test_every_mistake_of_a_scenario_is_told(tmp_path: Path) -> None:

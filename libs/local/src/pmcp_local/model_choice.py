@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import aiohttp
 
+from pmcp_common.ollama_host import normalise_ollama_host
 from pmcp_local import model
 from pmcp_local.part import StackError
 from pmcp_local.settings import LocalSettings
 
-OLLAMA_PORT = 11434
 # Families of embedding models in older Ollama versions, which do not tell abilities.
 _EMBEDDING_FAMILIES = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "xlm-roberta", "snowflake-arctic"})
 
@@ -62,21 +62,6 @@ def _embedded(settings: LocalSettings) -> ModelChoice:
     url = f"http://{model.HOST}:{settings.model_port}"
     because = "as configured" if settings.model_api == "embedded" else "no Ollama with a chat model answered"
     return ModelChoice("openai", url, model.MODEL_NAME, True, because)
-
-
-def normalise_ollama_host(host: str) -> str:
-    """Ollama's own variable may lack the scheme or the port, and names 0.0.0.0 for the server's side."""
-    text = host.strip().rstrip("/") or "127.0.0.1"
-    scheme, found, rest = text.partition("://")
-    if not found:
-        scheme, rest = "http", text
-    rest, slash, path = rest.partition("/")
-    name, colon, port = rest.rpartition(":")
-    if not colon or rest.endswith("]") or not port.isdigit():
-        name, port = rest, {"http": str(OLLAMA_PORT), "https": "443"}.get(scheme, str(OLLAMA_PORT))
-    if name in ("", "0.0.0.0"):
-        name = "127.0.0.1"
-    return f"{scheme}://{name}:{port}{slash}{path}"
 
 
 async def _find_ollama_model(url: str, settings: LocalSettings) -> str | None:

@@ -225,7 +225,8 @@ class ChatTurn:
             kept = persisted or await self._spool_turns(claim, turns)
             outcome.timings["commit_ms"] = (self._clock.monotonic() - committing_at) * 1000
         seconds = claim.queued_ms / 1000 + self._clock.monotonic() - started
-        end = end_of(claim, outcome, written, seconds=seconds, persisted=persisted)
+        # A canned line has no row of its own.
+        end = end_of(claim, outcome, written, seconds=seconds, persisted=persisted and outcome.spoken_by_model)
         remember = kept and outcome.worth_remembering
         return Finished(end, await self._write_end(claim, end, remember=remember))
 

@@ -52,7 +52,7 @@ def count_claim(queued_ms: float) -> None:
 def count_end(end: End) -> None:
     REPLIES.labels(end.finish_reason if end.finish_reason == "fallback" else end.state).inc()
     OUTPUT_TOKENS.inc(end.tokens_used)
-    if not end.persisted:
+    if not end.persisted and end.response_type == "direct":
         VOLATILE.inc()
     if "first_token_ms" in end.timings:
         TTFT_SECONDS.observe(end.timings["first_token_ms"] / 1000)

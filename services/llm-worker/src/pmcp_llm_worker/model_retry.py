@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from pmcp_common.clock import Clock
@@ -82,8 +83,11 @@ class RetryingModel:
                 raise ModelBroken("empty")
             except ModelError as error:
                 pause = self._pause(retry)
-                left = started + patience.first_token - self.clock.monotonic() - pause
-                if spoke or left <= 0 or retry == MAX_RETRIES or not await self._worth_retrying(error):
+                last = started + patience.first_token - pause
+                if spoke or retry == MAX_RETRIES or not await self._worth_retrying(error, last):
+                    raise
+                left = last - self.clock.monotonic()
+                if left <= 0:
                     raise
                 log.info("model failed before its first token, trying again", extra={"reason": error.reason})
                 await self.sleep(pause)
@@ -92,7 +96,11 @@ class RetryingModel:
     def _pause(self, retry: int) -> float:
         return float(self.random.uniform(*RETRY_SECONDS) * 2**retry)
 
-    async def _worth_retrying(self, error: ModelError) -> bool:
-        if isinstance(error, ModelMissing):
-            return (await self.client.verify()).ok
-        return not isinstance(error, ModelStalled)
+    async def _worth_retrying(self, error: ModelError, last: float) -> bool:
+        """Looking for a missing model is part of the time to the first token, which ends at `last` (monotonic)."""
+        if not isinstance(error, ModelMissing):
+            return not isinstance(error, ModelStalled)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(last - self.clock.monotonic()):
+                return (await self.client.verify()).ok
+        return False

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from pmcp_common.configuration import Settings
+from pmcp_common.ollama_host import normalise_ollama_host
 
 
 class WorkerSettings(Settings):
     older_names: ClassVar[Mapping[str, str]] = {"OLLAMA_HOST": "model_url", "DEFAULT_MODEL": "model_name"}
 
-    redis_url: str = Field(default="redis://127.0.0.1:6390/0", description="the message broker")
+    redis_url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6390/0"), description="the message broker; may hold a password"
+    )
     persona_url: str = Field(default="http://127.0.0.1:8001", description="the persona service")
     memory_url: str = Field(default="http://127.0.0.1:8002", description="the memory service")
     peer_timeout_seconds: float = Field(
         default=3.0, gt=0, le=30, description="seconds one call to a service may take: a player is waiting"
     )
-    tenant: str = Field(default="local", min_length=1, max_length=100, description="whose model state is published")
+    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
+        default="local", description="whose model state is published"
+    )
 
     worker_host: str = Field(default="127.0.0.1", description="address of health and metrics")
     worker_port: int = Field(default=8003, ge=0, le=65535, description="TCP port of health and metrics; 0: any")
@@ -68,8 +73,7 @@ class WorkerSettings(Settings):
     @field_validator("model_url", mode="before")
     @classmethod
     def _with_scheme(cls, value: object) -> object:
-        """Ollama's own variable may be just host:port."""
-        return f"http://{value}" if isinstance(value, str) and "://" not in value else value
+        return normalise_ollama_host(value) if isinstance(value, str) and "://" not in value else value
 
     @model_validator(mode="after")
     def _summary_follows_prompt(self) -> Self:

@@ -101,7 +101,8 @@ async def start(
     timeout_seconds = settings.peer_timeout_seconds
     personas = peers_http.HttpPersonaPeer(peer_session, settings.persona_url, timeout_seconds=timeout_seconds)
     memory = peers_http.HttpMemoryPeer(peer_session, settings.memory_url, timeout_seconds=timeout_seconds)
-    bus = RedisStreamBus(redis, settings.redis_url)
+    redis_url = settings.redis_url.get_secret_value()
+    bus = RedisStreamBus(redis, redis_url)
     queue = ArqJobQueue(redis, bus)
     leases = Leases(queue)
     spool = RedisTurnSpool(redis)
@@ -122,7 +123,7 @@ async def start(
         limits=limits,
     )
     summariser = build_summariser(settings, peer_session, model, limits)
-    summarising, look_after = build_summary_worker(summariser, redis, settings.redis_url)
+    summarising, look_after = build_summary_worker(summariser, redis, redis_url)
     reply = ReplyJob(queue, bus, leases, turn, watch.note_answer)
     replies, remembering = build_workers(settings, redis, reply, RememberJob(memory, personas, look_after))
     # Not the model: without it the worker still answers, with fallback lines. `system.models` says what is wrong.
@@ -145,7 +146,7 @@ async def connect_all(
     settings: WorkerSettings, resources: AsyncExitStack
 ) -> tuple[BytesRedis, aiohttp.ClientSession, aiohttp.ClientSession]:
     """Redis, and the HTTP sessions of the services and of the model."""
-    redis = connect(settings.redis_url, max_connections=REDIS_CONNECTIONS + settings.worker_max_jobs)
+    redis = connect(settings.redis_url.get_secret_value(), max_connections=REDIS_CONNECTIONS + settings.worker_max_jobs)
     resources.push_async_callback(redis.aclose)
     resources.push_async_callback(redis.connection_pool.disconnect)
     jobs = settings.worker_max_jobs
@@ -230,7 +231,7 @@ def build_workers(
         WakingWorker(
             [func(run_reply, name="reply")],
             redis=redis,
-            redis_url=settings.redis_url,
+            redis_url=settings.redis_url.get_secret_value(),
             queue_name=keys.REPLY_QUEUE,
             max_jobs=settings.worker_max_jobs,
             job_timeout_seconds=REPLY_SECONDS,
@@ -238,7 +239,7 @@ def build_workers(
         WakingWorker(
             [func(run_remember, name="remember")],
             redis=redis,
-            redis_url=settings.redis_url,
+            redis_url=settings.redis_url.get_secret_value(),
             queue_name=keys.REMEMBER_QUEUE,
             max_jobs=REMEMBER_JOBS,
             job_timeout_seconds=REMEMBER_SECONDS,

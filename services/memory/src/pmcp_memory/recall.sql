@@ -5,7 +5,7 @@
 -- $6 words of the question  $7 the same without its participants' names  $8 words too common to search by
 -- $9 months  $10 years  $11 'player' and 'persona' as "I" and "you" mean them  $12 words that may name a speaker
 -- $13 cues asked for (bits)  $14 now  $15 weights, in the order of ranking.PARTS  $16 candidates of each kind
--- $17 type or null  $18 least importance  $19 sources known already  $20 as of (null: now)  $21 how many
+-- $17 type or null  $18 least importance  $19 sources known already  $20 as of (null: now)  $21 how many  $22 few memories
 WITH asked AS MATERIALIZED (
     SELECT
         $4::public.vector::public.halfvec AS vector,
@@ -45,7 +45,11 @@ nearest AS (
 wordy AS (
     SELECT id, thread_id, ordinal
     FROM memory.visible_memories($1, $2, $3)
-    WHERE words @@ (SELECT any_word FROM asked)
+    -- Few memories are read through: in a large table the index of words brings everybody's first.
+    WHERE (
+            ($22::boolean AND (words @@ (SELECT any_word FROM asked)) IS TRUE)
+            OR (NOT $22 AND words @@ (SELECT any_word FROM asked))
+        )
         AND ($17::text IS NULL OR memory_type = $17) AND importance >= $18
         AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
     ORDER BY ts_rank(words, (SELECT any_word FROM asked)) DESC, id

@@ -55,6 +55,8 @@ class Question:
     asked_at: datetime
     common_words: Sequence[str] = ()
     """Stems said in too many memories to search by."""
+    few_memories: bool = False
+    """Of the viewer: so few that reading all of them is quicker than an index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class RecallStore:
                 list(wanted.without_sources),
                 wanted.as_of,
                 wanted.limit,
+                question.few_memories,
             )
         except asyncpg.PostgresError as error:
             log.exception("recall failed")

@@ -28,7 +28,7 @@ from pmcp_memory.access_counts import AccessCounts
 from pmcp_memory.cues import without_names
 from pmcp_memory.embedding import Embedder, Urgency, Vector
 from pmcp_memory.importance import Judgement, judge
-from pmcp_memory.outlook import Outlook
+from pmcp_memory.outlook import MAX_MATCHES, Outlook
 from pmcp_memory.placing import Place, place, text_to_embed
 from pmcp_memory.recall_store import Question, RecallFilter, RecallStore, Viewer
 from pmcp_memory.store import MemoryStore, NewMemory, TypeStats
@@ -153,7 +153,8 @@ class Recollection:
         text = without_names(query, known.speakers)
         (vector,) = await self._embedder.embed([text], Urgency.QUERY)
         common = await self._outlook.common_words(known.memories)
-        return Question(query, text, vector, self._embedder.name, self._clock.now(), common)
+        few = known.memories <= MAX_MATCHES
+        return Question(query, text, vector, self._embedder.name, self._clock.now(), common, few)
 
     async def _recall(self, viewer: Viewer, question: Question, wanted: RecallFilter) -> tuple[RecalledMemory, ...]:
         found = await self._recalls.recall(viewer, question, wanted)

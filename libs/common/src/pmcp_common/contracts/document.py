@@ -66,7 +66,8 @@ and exactly one of `stream_complete`, `stream_cancelled`, `stream_error`.
   `continue` (it goes on), `stop` (it is ended, as by a cancel), `reset` (and none of it becomes memory). The gateway
   that held the socket does it; a reply goes on when that gateway dies in the meantime.
 - A canned line says that it is one: `response_type: "fallback"`, `degraded: true`, `model: ""`.
-- `persisted: false`: the turn is not yet in the database. `memory: "unavailable"`: the reply was made without recall.
+- `persisted: false`: the reply is not in the database (yet; or never, for a canned line).
+- `memory: "unavailable"`: the reply was made without recall.
 - `data.timings` of the end frame, in milliseconds: `pickup_ms` from acceptance to a worker, `context_ms` for persona
   and memory, `first_token_ms` from acceptance to the first token stored.
 """

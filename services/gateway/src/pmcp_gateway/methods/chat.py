@@ -6,12 +6,16 @@ import asyncio
 import hashlib
 from typing import Any
 
-from pmcp_common.contracts.errors import LLM_ERROR, DomainError, ModelFailed, RemoteError
+from pmcp_common.contracts.errors import LLM_ERROR, DomainError, ModelFailed, RemoteError, Unavailable
 from pmcp_common.contracts.jobs import Accepted, End, StreamEvent, Submission
 from pmcp_common.contracts.methods import ChatParams, ChatResult
 from pmcp_gateway.methods.call import Call, Services
 from pmcp_gateway.methods.reply_frames import LiveReply, StreamedReply, answers
 from pmcp_gateway.relay import Receiver, Watch
+
+SUBMIT_SECONDS = 2.0
+"""Whoever waits longer for a silent broker comes back sooner when told to."""
+RETRY_AFTER_SECONDS = 1.0
 
 
 async def chat_stream(services: Services, call: Call, params: ChatParams) -> dict[str, Any] | None:
@@ -117,8 +121,11 @@ def _body_hash(params: ChatParams) -> str:
 
 
 async def _submit(services: Services, submission: Submission) -> Accepted:
-    async with services.submissions:
-        return await services.queue.submit(submission)
+    try:
+        async with asyncio.timeout(SUBMIT_SECONDS), services.submissions:
+            return await services.queue.submit(submission)
+    except TimeoutError:
+        raise Unavailable("The message broker does not answer", retry_after=RETRY_AFTER_SECONDS) from None
 
 
 async def _submit_watched(services: Services, submission: Submission, receiver: Receiver) -> tuple[Watch, Accepted]:
