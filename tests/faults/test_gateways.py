@@ -67,7 +67,7 @@ async def _mid_stream(players: list[Player]) -> tuple[list[Told], list[asyncio.T
 
 async def test_with_two_gateways_the_death_of_one_costs_its_clients_a_reconnect(trial: Trial) -> None:
     trial.script(gap_ms=60, tokens=30)
-    told, hearing = await _mid_stream(await trial.players(6))
+    told, hearing = await _mid_stream(await trial.players(6, way=Way.LIBRARY))
     struck = asyncio.create_task(trial.hazards.strike("gateway", Action.KILL))
     await asyncio.gather(*hearing)
     await struck
@@ -80,7 +80,7 @@ async def test_with_two_gateways_the_death_of_one_costs_its_clients_a_reconnect(
 async def test_the_death_of_the_only_gateway_costs_its_restart(trial: Trial) -> None:
     trial.script(gap_ms=60, tokens=30)
     alone = trial.stack.urls[1:2]
-    told, hearing = await _mid_stream([await trial.player(number, alone) for number in range(4)])
+    told, hearing = await _mid_stream([await trial.player(number, alone, way=Way.LIBRARY) for number in range(4)])
     await trial.hazards.strike("gateway-2", Action.KILL)
     await asyncio.gather(*hearing)
     assert [one.state for one in told] == ["done"] * 4
@@ -89,7 +89,7 @@ async def test_the_death_of_the_only_gateway_costs_its_restart(trial: Trial) -> 
 
 async def test_a_rolling_restart_fails_no_request(trial: Trial) -> None:
     trial.script(gap_ms=30)
-    players = await trial.players(6)
+    players = await trial.players(6, way=Way.LIBRARY)
     over = asyncio.Event()
 
     async def talk(player: Player) -> None:

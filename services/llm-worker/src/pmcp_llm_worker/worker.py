@@ -13,7 +13,7 @@ import random
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +64,7 @@ REMEMBER_SECONDS = 60.0
 REMEMBER_JOBS = 2
 REAP_SECONDS = 1.0
 REDIS_CONNECTIONS = 64
+CANCEL_AGAIN_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -159,10 +160,17 @@ async def stop(process: Process, drain_seconds: float) -> None:
     """Let running replies end; those that do not in time are handed back, and another worker goes on at once."""
     workers = (process.replies, process.remembering, process.summarising)
     await asyncio.gather(*(worker.drain(drain_seconds) for worker in workers))
-    for task in process.tasks:
-        task.cancel()
-    await asyncio.gather(*process.tasks, return_exceptions=True)
+    await end(process.tasks)
     await process.watch.leave()
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancelled until they are over: a cancellation can get lost in the clean-up of a broken connection."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
 
 def keep_running(step: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
