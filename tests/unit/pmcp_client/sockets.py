@@ -19,8 +19,12 @@ class FakeSocket:
         self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._incoming: asyncio.Queue[str | Exception] = asyncio.Queue()
         self.closed_with: int | None = None
+        self.broken = False
+        """What is sent fails, and the reader has not noticed yet."""
 
     async def send(self, text: str, /) -> None:
+        if self.broken:
+            raise ConnectionClosedError(None, None)
         self.sent.put_nowait(orjson.loads(text))
 
     async def recv(self) -> str | bytes:

@@ -14,7 +14,7 @@ from pmcp_client.connection import Client
 from pmcp_client.failures import CallFailed, ClientError, ConnectionLost, StreamNotResumable
 from pmcp_client.stream import ReplyStream
 
-from .sockets import FakeGateways, FakeSocket
+from .sockets import OPENED, FakeGateways, FakeSocket
 
 CHAT = "persona.chat_stream"
 EAGER = Reconnect(first_seconds=0, longest_seconds=0, give_up_seconds=5)
@@ -340,3 +340,33 @@ async def test_what_is_not_json_ends_the_link(client: Client, socket: FakeSocket
     socket.say("not json")
     await gateways.next()
     assert socket.closed_with == 1002
+
+
+async def test_a_socket_that_dies_right_behind_its_greeting_is_not_taken(
+    client: Client, gateways: FakeGateways
+) -> None:
+    starting = asyncio.create_task(client.start())
+    _, dying = await gateways.next()
+    request = await dying.next_sent()
+    dying.answer(request["id"], result=OPENED)
+    dying.drop(None)
+    url, living = await gateways.next()
+    await living.greet()
+    await starting
+    assert url == "b"
+    asking = asyncio.create_task(client.call("persona.list"))
+    living.answer((await living.expect("persona.list"))["id"], result={"personas": []})
+    assert await asking == {"personas": []}
+
+
+async def test_callers_whose_socket_breaks_under_them_go_on_with_the_next_one(
+    client: Client, socket: FakeSocket, gateways: FakeGateways
+) -> None:
+    socket.broken = True
+    asking = [asyncio.create_task(client.call("persona.list")) for _ in range(2)]
+    _, second = await gateways.next()
+    await second.greet()
+    for _ in asking:
+        second.answer((await second.expect("persona.list"))["id"], result={"personas": []})
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*asking) == [{"personas": []}] * 2

@@ -234,6 +234,8 @@ class Client:
         try:
             if self._reconnect is not None:
                 await self._greet(link)
+            if link.failure is not None:  # it died right behind the answer, when it was nobody's link yet
+                raise link.failure
         except BaseException:
             await link.close()
             reader.cancel()

@@ -58,6 +58,11 @@ class Link:
         self._streams: dict[str, ReplyStream] = {}
         self._failure: ConnectionLost | None = None
 
+    @property
+    def failure(self) -> ConnectionLost | None:
+        """Why nothing more comes or goes; None while the link lives."""
+        return self._failure
+
     async def ask(self, method: str, params: dict[str, Any]) -> Frame:
         """The answer, whatever it is; the stream's first frame for a method that streams. Raises ConnectionLost."""
         number = str(next(self._numbers))
@@ -80,7 +85,10 @@ class Link:
         try:
             await self._socket.send(orjson.dumps(request).decode())
         except ConnectionClosed as error:
-            raise _lost(error) from error
+            # The reader may not have noticed yet: whoever asks again must not get this link again.
+            failure = _lost(error)
+            self.fail(failure)
+            raise failure from error
 
     async def read(self) -> None:
         """Until the socket is closed."""

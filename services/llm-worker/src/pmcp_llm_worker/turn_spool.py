@@ -68,7 +68,8 @@ async def flush_once(spool: TurnSpool, memory: MemoryPeer) -> int:
 async def flush_forever(spool: TurnSpool, memory: MemoryPeer) -> None:
     while True:
         try:
-            while await flush_once(spool, memory) == PAGE:
+            # Until it is empty: as long as one entry waits, each reply that ends joins the line behind it.
+            while await flush_once(spool, memory):
                 pass
         except DomainError as error:
             log.debug("spool waits", extra={"code": error.code})
