@@ -38,7 +38,7 @@ class System:
     pids: Callable[[], Mapping[str, Sequence[int]]]
 
 
-SHORT, LONG = "slope-20", "slope-200"
+SHORT, LONG = "slope-20", "slope-100"
 
 
 def closed_loop(sockets: int, seconds: float) -> Setting:
@@ -64,7 +64,7 @@ def all_settings(*, quick: bool) -> dict[str, list[Setting]]:
     closed, pace = (5.0, 10.0) if quick else (15.0, 30.0)
     table = {str(sockets): [closed_loop(sockets, closed)] for sockets in (1, 50, 200)}
     table["crowd"] = [crowd(15.0 if quick else 60.0)]
-    table["slope"] = [slope(SHORT, 20, 100, pace), slope(LONG, 200, 100, pace)]
+    table["slope"] = [slope(SHORT, 20, 100, pace), slope(LONG, 100, 100, pace)]
     return table
 
 

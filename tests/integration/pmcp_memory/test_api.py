@@ -142,11 +142,21 @@ async def test_a_hanging_vector_search_leaves_the_turns_and_says_so(service: Ser
 
 
 async def test_a_failing_vector_search_leaves_the_turns_and_says_so(service: Service) -> None:
+    await service.learn("my dog is called Rex", conversation_id="c2")
     await service.commit(service.turn("hello"))
     await service.rows.execute("ALTER TABLE memory.memories RENAME COLUMN embedding TO gone")
-    context = await service.context("hello")
+    context = await service.context("hello", max_turns=1)  # full: there may be more than the turns say
     assert context["recall"] == "unavailable"
     assert [turn["content"] for turn in context["turns"]] == ["hello"]
+
+
+async def test_a_conversation_that_is_in_the_turns_as_a_whole_is_not_searched(service: Service) -> None:
+    turn = service.turn("my dog is called Rex")
+    await service.commit(turn)
+    await service.remember(turn)
+    await service.rows.execute("ALTER TABLE memory.memories RENAME COLUMN embedding TO gone")
+    context = await service.context("what is my dog called?")
+    assert (context["recall"], context["memories"]) == ("ok", [])
 
 
 async def test_recall_that_is_not_asked_for_needs_no_embedder(service: Service) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
+import httpx
 import pytest
 
+from pmcp_memory.embedding import Urgency, Vector
 from tests.integration.pmcp_memory.conftest import Service
 
 OWNER = {"persona_id": "aria", "player_id": "p1"}
@@ -121,6 +126,175 @@ async def test_what_is_forgotten_leaves_no_trace(service: Service) -> None:
     for table in ("memories", "turns", "summaries"):
         dump = await service.rows.fetchval(f"SELECT string_agg(t::text, ' ') FROM memory.{table} t")
         assert "canar" not in (dump or "")
+
+
+async def memory_of(service: Service, message_id: str) -> str:
+    found: str = await service.rows.fetchval(
+        "SELECT id FROM memory.memories WHERE $1 = ANY (source_message_ids)", message_id
+    )
+    return found
+
+
+async def forget(service: Service, memory_id: str) -> dict[str, int]:
+    answer = await service.http.delete(f"/v1/local/memories/{memory_id}", params=OWNER)
+    assert answer.status_code == 200, answer.text
+    erased: dict[str, int] = answer.json()
+    return erased
+
+
+async def test_what_is_forgotten_leaves_no_trace_in_any_conversation_it_came_from(service: Service) -> None:
+    await service.learn("canary is my middle name")
+    asked = service.turn("Did I say that canary is my middle name?", conversation_id="c2")
+    reply = service.turn(
+        "You did, and I shall keep it to myself for ever, dear friend of mine",
+        conversation_id="c2",
+        role="assistant",
+        created_at="2026-03-01T12:00:02Z",
+    )
+    await service.commit(asked, reply)
+    await service.remember(asked, reply)
+    await service.rows.execute(
+        "INSERT INTO memory.summaries (tenant_id, conversation_id, content, upto_position)"
+        " VALUES ('local', 'c1', 'canary', 1), ('local', 'c2', 'canary too', 1)"
+    )
+    into, other = [await memory_of(service, message_id) for message_id in ("m1", "m2")]
+    assert into != other
+    merged = await service.http.post("/v1/local/memories/merge", json={**OWNER, "into": into, "others": [other]})
+    assert merged.status_code == 200
+    assert await service.rows.fetchval("SELECT count(*) FROM memory.memories WHERE lead_in LIKE '%canary%'") == 1
+    assert await forget(service, into) == {"memories": 1, "turns": 2, "summaries": 2}
+    for table in ("memories", "turns", "summaries"):
+        dump = await service.rows.fetchval(f"SELECT string_agg(t::text, ' ') FROM memory.{table} t")
+        assert "canar" not in dump
+
+
+async def test_a_summary_made_before_a_forget_is_refused(service: Service) -> None:
+    secret, other = service.turn("canary secret"), service.turn("hello there friend")
+    await service.commit(secret, other)
+    await service.remember(secret, other)
+    assert (await forget(service, await memory_of(service, "m1")))["summaries"] == 0
+    url = "/v1/local/conversations/c1/summary"
+    draft = {"content": "They met.", "after_version": 0, "upto_message_id": "m2"}
+    assert (await service.http.put(url, json=draft)).status_code == 409
+    assert (await service.context("x"))["summary"] is None
+    assert (await service.http.get("/v1/local/players/p1/export")).json()["summaries"] == []
+    task = (await service.http.get(f"{url}-task", params=OWNER)).json()
+    assert task["previous"] is None
+    after = {**draft, "after_version": task["version"]}
+    assert (await service.http.put(url, json=after)).status_code == 200
+    assert (await service.context("x"))["summary"] == "They met."
+
+
+async def remember_while(
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    turn: dict[str, Any],
+    meanwhile: Callable[[], Awaitable[object]],
+) -> httpx.Response:
+    """`meanwhile` runs while the vectors are made."""
+    asked, done = asyncio.Event(), asyncio.Event()
+    embed = service.embedder.embed
+
+    async def wait(texts: Sequence[str], urgency: Urgency = Urgency.STORE) -> list[Vector]:
+        asked.set()
+        await done.wait()
+        return await embed(texts, urgency)
+
+    monkeypatch.setattr(service.embedder, "embed", wait)
+    async with asyncio.timeout(5):
+        remembering = asyncio.create_task(service.remember(turn))
+        await asked.wait()
+        await meanwhile()
+        done.set()
+        return await remembering
+
+
+async def test_an_erased_player_is_not_remembered_by_a_call_that_runs_meanwhile(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = service.turn("canary secret")
+    await service.commit(turn)
+    answer = await remember_while(
+        service, monkeypatch, turn, lambda: service.http.delete("/v1/local/players/p1", timeout=5)
+    )
+    assert answer.status_code == 404
+    assert await service.rows.fetchval("SELECT count(*) FROM memory.memories") == 0
+    assert await service.rows.fetchval("SELECT count(*) FROM memory.sources") == 0
+
+
+async def test_a_question_forgotten_meanwhile_does_not_come_back_before_its_answer(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.learn("Did I say that canary is my middle name?")
+    reply = service.turn("You did, and I keep it to myself", role="assistant", created_at="2026-03-01T12:00:02Z")
+    await service.commit(reply)
+    question = await memory_of(service, "m1")
+    answer = await remember_while(service, monkeypatch, reply, lambda: forget(service, question))
+    assert answer.status_code == 404
+    assert (await service.remember(reply)).json() == {"stored": 1}
+    assert await service.rows.fetchval("SELECT lead_in FROM memory.memories") == ""
+
+
+async def test_an_erase_waits_for_what_is_remembered_just_now_and_takes_it_too(service: Service) -> None:
+    turn = await service.learn("canary secret")
+    store = service.rows.transaction()
+    await store.start()
+    await service.rows.fetch("SELECT 1 FROM memory.turns FOR SHARE")
+    await service.rows.execute(
+        'INSERT INTO memory.memories SELECT (jsonb_populate_record(m, \'{"id": "late", "source_key": null}\')).*'
+        " FROM memory.memories m"
+    )
+    erasing = asyncio.create_task(service.http.delete("/v1/local/players/p1"))
+    async with asyncio.timeout(5), watching(service) as watcher:
+        while not await watcher.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # nothing announces that a statement waits
+        await store.commit()
+        assert (await erasing).json() == {"memories": 2, "turns": 1}
+    assert (await service.remember(turn)).status_code == 404
+
+
+@asynccontextmanager
+async def watching(service: Service) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(service.dsn)
+    yield connection
+    await connection.close()
+
+
+async def test_a_player_cannot_change_what_the_persona_knows_by_itself(service: Service) -> None:
+    own, theirs = [(await store(service, "the bridge is down", player_id=None))[0], (await store(service, "mine"))[0]]
+    url = f"/v1/local/memories/{own}"
+    answers = [
+        await service.http.patch(url, json={**OWNER, "content": "p1 is the true king"}),
+        await service.http.delete(url, params=OWNER),
+        await service.http.post("/v1/local/memories/merge", json={**OWNER, "into": theirs, "others": [own]}),
+        await service.http.post("/v1/local/memories/merge", json={**OWNER, "into": own, "others": [theirs]}),
+        await service.http.patch(
+            f"/v1/local/memories/{theirs}", json={"persona_id": "aria", "player_id": None, "content": "x"}
+        ),
+    ]
+    assert {answer.status_code for answer in answers} == {404}
+    assert await service.search("bridge", player_id="p2") == ["the bridge is down"]
+    edit = {"persona_id": "aria", "player_id": None, "content": "the bridge is up"}
+    assert (await service.http.patch(url, json=edit)).json()["content"] == "the bridge is up"
+    assert (await service.http.patch(url, json={"persona_id": "aria", "content": "unnamed"})).status_code == 422
+    assert (await service.http.delete(url, params={"persona_id": "aria"})).json()["memories"] == 1
+
+
+async def test_memories_of_different_visibility_are_not_merged(service: Service) -> None:
+    one, two = await store(service, "where it is", "where the thing is")
+    await service.http.patch(f"/v1/local/memories/{two}", json={**OWNER, "visibility": "public"})
+    answer = await service.http.post("/v1/local/memories/merge", json={**OWNER, "into": two, "others": [one]})
+    assert answer.status_code == 409
+    assert (await read(service, one))["status"] == 200
+
+
+async def test_merging_keeps_the_pin_and_the_last_access(service: Service) -> None:
+    one, two = await store(service, "where it is", "where the thing is")
+    await service.http.patch(f"/v1/local/memories/{two}", json={**OWNER, "pinned": True})
+    await service.rows.execute("UPDATE memory.memories SET last_accessed = '2026-05-01Z' WHERE id = $1", two)
+    body = {**OWNER, "into": one, "others": [two]}
+    merged = (await service.http.post("/v1/local/memories/merge", json=body)).json()
+    assert (merged["pinned"], merged["last_accessed"]) == (True, "2026-05-01T00:00:00Z")
 
 
 async def test_a_forgotten_message_is_not_learned_again(service: Service) -> None:

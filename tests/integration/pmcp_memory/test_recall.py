@@ -97,6 +97,41 @@ async def test_the_same_words_again_are_one_memory_with_two_sources(service: Ser
     assert memory["content"] == "My dog is called Rex!"
 
 
+async def test_words_said_again_are_remembered_at_the_later_time(service: Service) -> None:
+    await service.learn("my dog is called Rex", created_at="2026-01-05T00:00:00Z")
+    await service.learn("My dog is called Rex.", created_at="2026-02-06T00:00:00Z", conversation_id="later")
+    (row,) = await service.rows.fetch("SELECT occurred_at, words::text FROM memory.memories")
+    assert row["occurred_at"].month == 2
+    assert "februari" in row["words"]
+    assert "januari" not in row["words"]
+
+
+async def test_the_same_words_of_the_other_side_are_another_memory(service: Service) -> None:
+    turns = [service.turn("I like tea."), service.turn("I like tea.", role="assistant")]
+    await service.commit(*turns)
+    await service.remember(*turns)
+    rows = await service.rows.fetch("SELECT said_by, source_message_ids FROM memory.memories ORDER BY said_by")
+    assert [tuple(row) for row in rows] == [("persona", ["m2"]), ("player", ["m1"])]
+
+
+async def test_the_same_answer_to_another_question_is_another_memory(service: Service) -> None:
+    for question in ("Do you have a sister?", "Did you steal the crown?"):
+        turns = [service.turn(question, role="assistant"), service.turn("Yes, I do.")]
+        await service.commit(*turns)
+        await service.remember(*turns)
+    rows = await service.rows.fetch("SELECT lead_in FROM memory.memories WHERE content = 'Yes, I do.' ORDER BY 1")
+    assert [row["lead_in"] for row in rows] == ["Did you steal the crown?", "Do you have a sister?"]
+
+
+async def test_what_happened_today_happened_again_months_later(service: Service) -> None:
+    for month in (3, 6):
+        await service.learn(
+            "I won the race today", created_at=f"2026-0{month}-01T12:00:00Z", conversation_id=f"c{month}"
+        )
+    rows = await service.rows.fetch("SELECT occurred_at FROM memory.memories ORDER BY 1")
+    assert [row["occurred_at"].month for row in rows] == [3, 6]
+
+
 async def test_restating_in_one_batch_and_again_stores_nothing_twice(service: Service) -> None:
     turns = [service.turn("I like tea"), service.turn("I like tea."), service.turn("I like coffee")]
     await service.commit(*turns)

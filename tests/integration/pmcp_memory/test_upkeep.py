@@ -11,11 +11,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from pmcp_common.postgres import connect_pool
+from pmcp_memory import app
 from pmcp_memory.database import Database
 from pmcp_memory.decay import DecayMode
-from pmcp_memory.life_store import LifeStore
+from pmcp_memory.settings import MemorySettings
 from pmcp_memory.store import MIGRATIONS, MemoryStore, NewMemory
 from pmcp_memory.upkeep import LeaseLost, Rules, Upkeep
 from pmcp_memory.upkeep_store import UpkeepStore
@@ -50,8 +52,7 @@ class House:
         limit: int = 100_000,
         exact: int = 20_000,
     ) -> Upkeep:
-        life = LifeStore(Database(self.pool, acquire_timeout_seconds=5))
-        return Upkeep(self.upkeep_store, life, self.embedder, self.clock, holder, Rules(mode, limit, exact))
+        return Upkeep(self.upkeep_store, self.embedder, self.clock, holder, Rules(mode, limit, exact))
 
     async def remember(
         self, *contents: str, days: float = 0, importance: float = 0.5, player: str = "p1", model: str | None = None
@@ -125,18 +126,73 @@ async def test_pruning_keeps_the_safe_and_is_content_with_them(house: House) -> 
     assert await house.pool.fetchval("SELECT count(*) FROM memory.memories WHERE player_id = 'p1'") == 120
 
 
-async def test_a_paraphrase_becomes_a_source_of_the_older_memory(house: House) -> None:
-    await house.remember("the sea is what I like most", days=2)
-    await house.remember("what I like most is the sea", days=1)
-    await house.remember("what I like most is not the sea", days=1)
-    await house.remember("what I like most is the sea", days=1, player="p2")
+async def test_an_importance_of_exactly_the_bound_counts_as_high_and_is_never_pruned(house: House) -> None:
+    await house.remember(*(f"dear {number}" for number in range(100)), days=0, importance=0.7)
+    await house.pool.execute("UPDATE memory.memories SET created_at = $1, accessed_count = 1", NOW - timedelta(days=60))
+    (stats,) = await house.store.stats("local", "aria", "p1", NOW)
+    assert stats.important == 100
+    await house.upkeep(mode=DecayMode.NONE, limit=100).run_once()
+    assert await house.pool.fetchval("SELECT count(*) FROM memory.memories") == 100
+
+
+async def test_only_an_importance_above_the_lasting_one_does_not_fade(house: House) -> None:
+    await house.remember("at the bound", days=30, importance=0.8)
+    await house.remember("above it", days=30, importance=0.81)
     await house.upkeep().run_once()
-    rows = await house.pool.fetch("SELECT id FROM memory.memories ORDER BY id")
-    assert [row["id"] for row in rows] == [
-        "p1-the sea is what I like most",
-        "p1-what I like most is not the sea",
-        "p2-what I like most is the sea",
-    ]
+    assert await house.importances() == {"at the bound": 0.4, "above it": 0.81}
+
+
+async def test_what_sounds_alike_stays_two_memories(house: House) -> None:
+    alike = ("the sea is what I like most", "what I like most is the sea", "today I won", "yesterday I won")
+    await house.remember(*alike)
+    await house.upkeep().run_once()
+    assert await house.pool.fetchval("SELECT count(*) FROM memory.memories") == len(alike)
+
+
+async def test_a_step_that_fails_does_not_keep_the_next_ones_from_running(house: House) -> None:
+    await house.remember("old", days=30, model="older")
+    house.embedder.broken = True
+    assert await house.upkeep().run_once()
+    assert await house.importances() == {"old": 0.25}
+
+
+async def test_a_database_error_ends_neither_the_round_nor_the_loop(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.remember("old", days=30)
+    rounds = asyncio.Queue[None]()
+
+    async def deadlock(*_: object) -> list[Any]:
+        raise asyncpg.DeadlockDetectedError("deadlock detected")
+
+    async def last_step(*_: object) -> list[Any]:
+        rounds.put_nowait(None)
+        return await deadlock()
+
+    monkeypatch.setattr(house.upkeep_store, "foreign_vectors", deadlock)
+    monkeypatch.setattr(house.upkeep_store, "idle_indexes", last_step)
+    monkeypatch.setattr(house.upkeep_store, "drop_lease", deadlock)
+    task = asyncio.create_task(house.upkeep().run_every(0))
+    async with asyncio.timeout(5):
+        await rounds.get()
+        await rounds.get()
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await house.importances() == {"old": 0.25}
+
+
+async def test_background_work_has_connections_and_a_statement_limit_of_its_own(
+    make_database: Callable[[Mapping[str, Traversable]], Awaitable[str]],
+) -> None:
+    settings = MemorySettings(postgres_dsn=SecretStr(await make_database({"memory": MIGRATIONS})))
+    limits = []
+    for open_pool in (app._open_pool, app._open_upkeep_pool):
+        pool = await open_pool(settings)
+        limits.append(await pool.fetchval("SHOW statement_timeout"))
+        await pool.close()
+    assert limits == ["2s", "1min"]
 
 
 async def test_of_many_replicas_one_works(house: House) -> None:

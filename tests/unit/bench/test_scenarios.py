@@ -19,7 +19,7 @@ def test_the_two_slope_settings_differ_in_the_reply_length_alone() -> None:
     short, long = all_settings(quick=False)["slope"]
     assert (short.name, long.name) == (SHORT, LONG)
     assert short.plan == long.plan
-    assert (short.tokens, long.tokens) == (20, 200)
+    assert (short.tokens, long.tokens) == (20, 100)
     longest_seconds = (long.ttft_ms + long.gap_ms * long.tokens) / 1_000
     assert longest_seconds < long.plan.pace_seconds
 

@@ -73,6 +73,20 @@ async def test_both_sides_are_stored_in_order_before_the_end() -> None:
     assert answered.metadata["model"] == "m1"
 
 
+@pytest.mark.parametrize(
+    ("player", "speaker"),
+    [("Bo", "Bo"), ("the-session", None), ("persona:p-kira", None)],
+    ids=["named by the client", "known by its session", "a persona"],
+)
+async def test_stored_turns_say_who_spoke_and_in_which_session(player: str, speaker: str | None) -> None:
+    stage = words("I am Aria.")
+    await stage.answer(player_id=player, session_id="the-session")
+    asked, answered = stage.memory.rows["user-job-1"], stage.memory.rows["reply-job-1"]
+    assert asked.metadata.get("speaker") == speaker
+    assert answered.metadata["speaker"] == "Aria"
+    assert asked.metadata["session_id"] == answered.metadata["session_id"] == "the-session"
+
+
 async def test_the_prompt_has_persona_history_and_memories() -> None:
     stage = words("Yes.")
     stage.memory.turns = (turn(1, Role.USER, "I like tea."), turn(2, Role.ASSISTANT, "So do I."))

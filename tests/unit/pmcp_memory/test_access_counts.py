@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import asyncpg
+import pytest
+
 from pmcp_common.contracts.errors import Unavailable
 from pmcp_memory import access_counts
 from pmcp_memory.access_counts import AccessCounts
@@ -23,11 +26,11 @@ class StillClock:
 class Writer:
     def __init__(self) -> None:
         self.written: list[tuple[str, dict[str, int], datetime]] = []
-        self.away = False
+        self.away: Exception | None = None
 
     async def count_accesses(self, tenant: str, times: Mapping[str, int], at: datetime) -> None:
-        if self.away:
-            raise Unavailable("away")
+        if self.away is not None:
+            raise self.away
         self.written.append((tenant, dict(times), at))
 
 
@@ -42,13 +45,14 @@ async def test_what_was_noted_is_written_once_by_tenant() -> None:
     assert writer.written == [("a", {"m1": 2, "m2": 1}, NOW), ("b", {"m1": 1}, NOW)]
 
 
-async def test_a_database_that_is_away_loses_counts_and_nothing_else() -> None:
+@pytest.mark.parametrize("failure", [Unavailable("away"), asyncpg.DeadlockDetectedError("deadlock"), OSError("reset")])
+async def test_a_database_that_fails_loses_counts_and_nothing_else(failure: Exception) -> None:
     writer = Writer()
-    writer.away = True
+    writer.away = failure
     counts = AccessCounts(writer, StillClock())
     counts.note("a", ["m1"])
     await counts.flush()
-    writer.away = False
+    writer.away = None
     await counts.flush()
     assert writer.written == []
 

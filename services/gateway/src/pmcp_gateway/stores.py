@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 SESSION_SECONDS = 86_400
 """A session unused for this long is forgotten (24 h, as existing clients know it)."""
-RETRY_SECONDS = 60.0
+RETRY_SECONDS = 180.0
 """How long a resume can be repeated with the same token: its answer, with the next token, may have been lost."""
 REPORT_SECONDS = 30.0
 """A worker that has not reported for this long is taken for dead."""

@@ -111,10 +111,12 @@ def turns_to_commit(claim: Claim, outcome: Outcome, text: str, now: datetime) ->
     if not heard:
         return None
     submission = claim.submission
-    asked = _turn(claim, submission.user_message_id, Role.USER, storable(submission.message), _sent_at(claim, now), {})
+    message = storable(submission.message)
+    asked = _turn(claim, submission.user_message_id, Role.USER, message, _sent_at(claim, now), _by(_player_name(claim)))
     turns: Sequence[Turn] = (asked,)
     if outcome.spoken:
         about = {
+            **_by(_persona_name(claim, outcome)),
             "state": outcome.ended.value,
             "finish_reason": outcome.finish_reason,
             "model": outcome.usage.model if outcome.usage else "",
@@ -125,6 +127,20 @@ def turns_to_commit(claim: Claim, outcome: Outcome, text: str, now: datetime) ->
         }
         turns = (asked, _turn(claim, submission.message_id, Role.ASSISTANT, text, max(now, asked.created_at), about))
     return CommitTurns(turns=tuple(turns))
+
+
+def _by(speaker: str) -> dict[str, str]:
+    return {"speaker": speaker} if speaker else {}
+
+
+def _player_name(claim: Claim) -> str:
+    """As the client named the player; empty for one who is known by the session alone, or is a persona."""
+    player_id = claim.submission.player_id
+    return "" if player_id == claim.submission.session_id or partner_of(player_id) is not None else player_id
+
+
+def _persona_name(claim: Claim, outcome: Outcome) -> str:
+    return outcome.persona.name if outcome.persona else claim.submission.persona_name or ""
 
 
 def _sent_at(claim: Claim, now: datetime) -> datetime:
@@ -142,7 +158,12 @@ def _turn(claim: Claim, message_id: str, role: Role, text: str, at: datetime, ab
         role=role,
         content=text,
         created_at=at,
-        metadata={"request_id": submission.request_id, "stream_id": submission.job_id, **about},
+        metadata={
+            "request_id": submission.request_id,
+            "stream_id": submission.job_id,
+            "session_id": submission.session_id,
+            **about,
+        },
     )
 
 
@@ -161,7 +182,7 @@ def end_of(claim: Claim, outcome: Outcome, written: Written, *, seconds: float, 
         message_id=submission.message_id,
         user_message_id=submission.user_message_id,
         persona_id=claim.persona_id,
-        persona_name=outcome.persona.name if outcome.persona else submission.persona_name or "",
+        persona_name=_persona_name(claim, outcome),
         chunk_count=written.seq,
         tokens_used=_tokens(outcome, written.text),
         processing_time=round(seconds, 3),

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from pmcp_common.clock import Clock
 from pmcp_common.contracts.errors import DomainError
+from pmcp_memory.database import DATABASE_FAILURES
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class AccessCounts:
                 self._noted[tenant, memory_id] += 1
 
     async def flush(self) -> None:
-        """Write what was noted; a database that is away loses it."""
+        """Write what was noted; a database that is away or refuses it loses it."""
         noted, self._noted = self._noted, Counter()
         by_tenant: dict[str, dict[str, int]] = {}
         for (tenant, memory_id), times in noted.items():
@@ -47,6 +48,8 @@ class AccessCounts:
                 await self._writer.count_accesses(tenant, times_by_id, self._clock.now())
             except DomainError as error:
                 log.warning("accesses not counted", extra={"memories": len(times_by_id), "code": error.code})
+            except DATABASE_FAILURES:
+                log.warning("accesses not counted", extra={"memories": len(times_by_id)}, exc_info=True)
 
     async def flush_every(self, seconds: float) -> None:
         """Until cancelled."""

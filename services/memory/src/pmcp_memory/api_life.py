@@ -34,9 +34,9 @@ def life_routes(keeping: Keeping) -> APIRouter:
 
     @router.get("/memories/{memory_id}", response_model=MemoryRecord)
     async def read(
-        tenant: Identifier, memory_id: Identifier, persona_id: Identifier, player_id: Identifier
+        tenant: Identifier, memory_id: Identifier, persona_id: Identifier, player_id: Identifier | None = None
     ) -> Response:
-        return _answer(await keeping.read(Viewer(tenant, persona_id, player_id), memory_id))
+        return _answer(await keeping.read(Viewer(tenant, persona_id, player_id or ""), memory_id))
 
     @router.patch("/memories/{memory_id}", response_model=MemoryRecord)
     async def edit(tenant: Identifier, memory_id: Identifier, body: EditMemory) -> Response:
@@ -44,9 +44,9 @@ def life_routes(keeping: Keeping) -> APIRouter:
 
     @router.delete("/memories/{memory_id}", response_model=Erased)
     async def forget(
-        tenant: Identifier, memory_id: Identifier, persona_id: Identifier, player_id: Identifier
+        tenant: Identifier, memory_id: Identifier, persona_id: Identifier, player_id: Identifier | None = None
     ) -> Response:
-        return _answer(await keeping.forget(Viewer(tenant, persona_id, player_id), memory_id))
+        return _answer(await keeping.forget(Viewer(tenant, persona_id, player_id or ""), memory_id))
 
     @router.get("/players/{player_id}/export", response_model=PlayerExport)
     async def export(tenant: Identifier, player_id: Identifier) -> Response:

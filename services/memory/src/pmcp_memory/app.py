@@ -94,7 +94,9 @@ def build_app(
             # The model itself: a cached answer would prove nothing.
             readiness["embedder"] = _embedder_check(model)
             keeping = Keeping(store, LifeStore(database), cached, the_clock, new_id=_new_id)
-            upkeep = _make_upkeep(settings, database, model, the_clock)
+            upkeep_pool = await _open_upkeep_pool(settings)
+            resources.push_async_callback(upkeep_pool.close)
+            upkeep = _make_upkeep(settings, upkeep_pool, model, the_clock)
             await resources.enter_async_context(_running(upkeep.run_every(settings.memory_upkeep_seconds)))
             app.include_router(accepted_job_routes(AcceptedJobStore(database)))
             app.include_router(memory_routes(recollection))
@@ -117,9 +119,24 @@ async def _open_pool(settings: MemorySettings) -> asyncpg.Pool:
     )
 
 
-def _make_upkeep(settings: MemorySettings, database: Database, embedder: Embedder, clock: Clock) -> Upkeep:
+async def _open_upkeep_pool(settings: MemorySettings) -> asyncpg.Pool:
+    """Apart from the replies' one: its statements may take longer, and must not take their connections."""
+    return await connect_pool(
+        settings.postgres_dsn.get_secret_value(),
+        application_name="pmcp-memory-upkeep",
+        min_size=0,
+        # A long statement, one beside it, and the lease.
+        max_size=3,
+        statement_timeout_seconds=settings.memory_upkeep_statement_seconds,
+        vectors=True,
+        session_settings=SESSION_SETTINGS,
+    )
+
+
+def _make_upkeep(settings: MemorySettings, pool: asyncpg.Pool, embedder: Embedder, clock: Clock) -> Upkeep:
+    database = Database(pool, acquire_timeout_seconds=settings.memory_upkeep_statement_seconds)
     rules = Rules(settings.memory_decay, settings.memory_max_per_player, settings.memory_exact_limit)
-    return Upkeep(UpkeepStore(database), LifeStore(database), embedder, clock, _new_id(), rules)
+    return Upkeep(UpkeepStore(database), embedder, clock, _new_id(), rules)
 
 
 def _new_id() -> str:

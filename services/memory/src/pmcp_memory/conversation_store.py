@@ -87,9 +87,12 @@ class ConversationStore:
     async def forget(self, tenant: str, player_id: str) -> Forgotten:
         """All that was said and remembered of a player, with every persona, in one transaction."""
         async with self._database.connection() as connection, connection.transaction():
-            await connection.execute(self._queries["forget_summaries"], tenant, player_id)
-            memories = await connection.fetch(self._queries["forget_memories"], tenant, player_id)
             turns = await connection.fetch(self._queries["forget_turns"], tenant, player_id)
+            said = [turn["message_id"] for turn in turns]
+            await connection.execute(self._queries["forget_sources"], tenant, said)
+            memories = await connection.fetch(self._queries["forget_memories"], tenant, player_id)
+            threads = {turn["conversation_id"] for turn in turns} | {memory["thread_id"] for memory in memories}
+            await connection.execute(self._queries["forget_summaries"], tenant, sorted(threads))
         return Forgotten(turns=len(turns), memories=len(memories))
 
     async def _fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:

@@ -73,7 +73,10 @@ SELECT count(*) AS turns FROM (
 -- Only on top of the version it was made from ($4), and of a turn of this conversation.
 INSERT INTO memory.summaries AS s (tenant_id, conversation_id, content, upto_position, version, updated_at)
 SELECT $1, $2, $3, t.position, $4 + 1, $6
-FROM memory.turns t
+FROM (
+    -- Held until the summary is in: whoever erases the turn finds the summary then.
+    SELECT * FROM memory.turns WHERE tenant_id = $1 AND conversation_id = $2 AND message_id = $5 FOR SHARE
+) AS t
 WHERE t.tenant_id = $1 AND t.conversation_id = $2 AND t.message_id = $5
     AND ($4 = 0 OR EXISTS (
         SELECT 1 FROM memory.summaries o WHERE o.tenant_id = $1 AND o.conversation_id = $2 AND o.version = $4
@@ -84,21 +87,16 @@ ON CONFLICT (tenant_id, conversation_id) DO UPDATE
     WHERE s.version = $4 AND s.upto_position < excluded.upto_position
 RETURNING version
 
--- name: forget_summaries
-DELETE FROM memory.summaries
-WHERE tenant_id = $1 AND conversation_id IN (
-    SELECT conversation_id FROM memory.turns WHERE tenant_id = $1 AND player_id = $2
-)
+-- name: forget_turns
+-- First of all: waits for whoever remembers them just now, so that the statements after it see what was made.
+DELETE FROM memory.turns WHERE tenant_id = $1 AND player_id = $2 RETURNING message_id, conversation_id
+
+-- name: forget_sources
+-- The book of what was remembered of them.
+DELETE FROM memory.sources WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
 
 -- name: forget_memories
-DELETE FROM memory.memories WHERE tenant_id = $1 AND player_id = $2 RETURNING id
+DELETE FROM memory.memories WHERE tenant_id = $1 AND player_id = $2 RETURNING thread_id
 
--- name: forget_turns
--- Also the book of what was remembered of them.
-WITH gone AS (
-    DELETE FROM memory.turns WHERE tenant_id = $1 AND player_id = $2 RETURNING message_id
-),
-sources AS (
-    DELETE FROM memory.sources WHERE tenant_id = $1 AND message_id IN (SELECT message_id FROM gone)
-)
-SELECT message_id FROM gone
+-- name: forget_summaries
+DELETE FROM memory.summaries WHERE tenant_id = $1 AND conversation_id = ANY ($2::text[])

@@ -52,6 +52,8 @@ _AWAY = (
 """Not reachable, shutting down, over its statement time, out of connections. `InterfaceError` is
 asyncpg's word for a connection or pool that closed meanwhile."""
 
+DATABASE_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a loop that must go on expects of the database besides domain errors: a deadlock, say, ends one round of it."""
 
 SESSION_SETTINGS: Mapping[str, str] = {
     # A plan without the values at hand cannot use one player's own index, and mistakes a large memory for a mean one.

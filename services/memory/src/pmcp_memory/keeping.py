@@ -48,17 +48,17 @@ class Keeping:
         return await self._life.read(viewer, memory_id)
 
     async def edit(self, tenant: str, memory_id: str, change: EditMemory) -> MemoryRecord:
-        viewer = Viewer(tenant, change.persona_id, change.player_id)
+        viewer = Viewer(tenant, change.persona_id, change.player_id or "")
         await self._life.edit(viewer, memory_id, change, self._embed, self._embedder.name, self._clock.now())
         return await self._life.read(viewer, memory_id)
 
     async def merge(self, tenant: str, request: MergeMemories) -> MemoryRecord:
-        viewer = Viewer(tenant, request.persona_id, request.player_id)
+        viewer = Viewer(tenant, request.persona_id, request.player_id or "")
         await self._life.merge(viewer, request.into, request.others, self._clock.now())
         return await self._life.read(viewer, request.into)
 
     async def forget(self, viewer: Viewer, memory_id: str) -> Erased:
-        return await self._life.forget(viewer, memory_id, self._embed, self._embedder.name)
+        return await self._life.forget(viewer, memory_id, self._embed, self._embedder.name, self._clock.now())
 
     async def export(self, tenant: str, player_id: str) -> PlayerExport:
         return await self._life.export(tenant, player_id)

@@ -9,11 +9,12 @@ FROM memory.visible_memories($1, $2, $3)
 WHERE id = $4
 
 -- name: own_memories
--- $4 ids: those that are this player's with this persona, or the persona's own; locked until the transaction ends.
+-- $4 ids: those of this player with this persona, or, with no player in $3, the persona's own; locked until the
+-- transaction ends.
 SELECT id, thread_id, ordinal, content, lead_in, visibility, importance, initial_importance, accessed_count,
     source_message_ids
 FROM memory.memories
-WHERE tenant_id = $1 AND persona_id = $2 AND (player_id = $3 OR player_id IS NULL) AND id = ANY ($4::text[])
+WHERE tenant_id = $1 AND persona_id = $2 AND player_id IS NOT DISTINCT FROM $3 AND id = ANY ($4::text[])
 ORDER BY id
 FOR UPDATE
 
@@ -50,6 +51,8 @@ SET source_message_ids = m.source_message_ids || o.sources,
     importance = greatest(m.importance, o.importance),
     initial_importance = greatest(m.initial_importance, o.initial_importance),
     accessed_count = m.accessed_count + o.accesses,
+    last_accessed = greatest(m.last_accessed, o.last_accessed),
+    pinned = m.pinned OR o.pinned,
     updated_at = $4
 FROM (
     SELECT
@@ -58,7 +61,7 @@ FROM (
             WHERE n.tenant_id = $1 AND n.id = ANY ($3::text[])
         ) AS sources,
         max(importance) AS importance, max(initial_importance) AS initial_importance,
-        sum(accessed_count)::integer AS accesses
+        sum(accessed_count)::integer AS accesses, max(last_accessed) AS last_accessed, bool_or(pinned) AS pinned
     FROM memory.memories
     WHERE tenant_id = $1 AND id = ANY ($3::text[])
 ) AS o
@@ -70,13 +73,38 @@ UPDATE memory.sources SET memory_id = $2 WHERE tenant_id = $1 AND memory_id = AN
 -- name: delete_memories
 DELETE FROM memory.memories WHERE tenant_id = $1 AND id = ANY ($2::text[])
 
+-- name: hold_turns
+-- Of which memory $4 was made. Turns before memories, as whoever remembers takes them.
+SELECT 1
+FROM memory.turns t
+WHERE t.tenant_id = $1 AND t.message_id = ANY (ARRAY(
+    SELECT unnest(m.source_message_ids) FROM memory.memories m
+    WHERE m.tenant_id = $1 AND m.persona_id = $2 AND m.player_id IS NOT DISTINCT FROM $3 AND m.id = $4
+))
+ORDER BY t.position
+FOR UPDATE
+
+-- name: source_turns
+-- $2 message ids: the conversation of each, and the turn after it, before which its question may stand.
+SELECT t.conversation_id, n.message_id AS next_message_id
+FROM memory.turns t
+LEFT JOIN LATERAL (
+    SELECT o.message_id FROM memory.turns o
+    WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id AND o.position > t.position
+    ORDER BY o.position
+    LIMIT 1
+) AS n ON true
+WHERE t.tenant_id = $1 AND t.message_id = ANY ($2::text[])
+
 -- name: echoes
--- Memories that carry a question of a forgotten text before them: $2 threads, $3 ordinals.
+-- Memories that carry a question of a forgotten text before them: made of one of the messages $2, or the next after
+-- ordinal $4 of thread $3.
 SELECT m.id, m.content
 FROM memory.memories m
-JOIN unnest($2::text[], $3::integer[]) AS f (thread_id, ordinal)
-    ON m.thread_id = f.thread_id AND m.ordinal = f.ordinal + 1
 WHERE m.tenant_id = $1 AND m.lead_in <> ''
+    AND (m.source_message_ids && $2::text[] OR (m.thread_id = $3 AND m.ordinal = $4 + 1))
+ORDER BY m.id
+FOR UPDATE
 
 -- name: drop_lead_in
 UPDATE memory.memories
@@ -84,8 +112,19 @@ SET lead_in = '', embedding = $3::vector::halfvec, embedding_model = $4,
     words = memory.words_of('', content, coalesce(world_time, occurred_at), speaker)
 WHERE tenant_id = $1 AND id = $2
 
--- name: delete_summaries_of_threads
-DELETE FROM memory.summaries WHERE tenant_id = $1 AND conversation_id = ANY ($2::text[]) RETURNING conversation_id
+-- name: empty_summaries
+-- Of the conversations $2. A row without content stays: its version refuses a draft that was made before.
+WITH had AS (
+    SELECT conversation_id FROM memory.summaries
+    WHERE tenant_id = $1 AND conversation_id = ANY ($2::text[]) AND content IS NOT NULL
+),
+emptied AS (
+    INSERT INTO memory.summaries AS s (tenant_id, conversation_id, content, upto_position, updated_at)
+    SELECT $1, c.id, NULL, -1, $3 FROM unnest($2::text[]) AS c (id) ORDER BY c.id
+    ON CONFLICT (tenant_id, conversation_id) DO UPDATE
+        SET content = NULL, upto_position = -1, version = s.version + 1, updated_at = $3
+)
+SELECT conversation_id FROM had
 
 -- name: delete_turns
 DELETE FROM memory.turns WHERE tenant_id = $1 AND message_id = ANY ($2::text[]) RETURNING message_id
@@ -108,7 +147,7 @@ ORDER BY position
 -- name: export_summaries
 SELECT s.conversation_id, s.content, s.updated_at
 FROM memory.summaries s
-WHERE s.tenant_id = $1 AND s.conversation_id IN (
+WHERE s.tenant_id = $1 AND s.content IS NOT NULL AND s.conversation_id IN (
     SELECT t.conversation_id FROM memory.turns t WHERE t.tenant_id = $1 AND t.player_id = $2
 )
 ORDER BY s.conversation_id

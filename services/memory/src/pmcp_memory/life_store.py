@@ -1,7 +1,8 @@
 """Single memories and whole players, in rows: read, edit, merge, forget, export. Owns `life.sql`.
 
-Each change is one transaction over all it reaches: a forgotten memory takes its summary, its turns and the echoes of
-its words in neighbours with it, or nothing happens.
+Each change is one transaction over all it reaches: a forgotten memory takes its summaries, its turns and the echoes
+of its words in neighbours with it, or nothing happens. A player changes only that player's own; what the persona knows
+by itself is changed only by a viewer without player.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from pmcp_common.contracts.errors import NotFound
+from pmcp_common.contracts.errors import Conflict, NotFound
 from pmcp_common.contracts.memories import Turn
 from pmcp_common.contracts.memory_life import EditMemory, Erased, MemoryRecord, PlayerExport, SummaryRecord
 from pmcp_common.postgres import read_queries
@@ -65,28 +66,47 @@ class LifeStore:
             )
 
     async def merge(self, viewer: Viewer, into: str, others: Sequence[str], now: datetime) -> None:
-        """Raises NotFound when one of them is not there."""
+        """Raises NotFound when one of them is not there, Conflict when not the same may see them all."""
         gone = sorted(set(others) - {into})
         async with self._database.connection() as connection, connection.transaction():
-            await self._own(connection, viewer, [into, *gone])
+            rows = await self._own(connection, viewer, [into, *gone])
+            if len({row["visibility"] for row in rows}) > 1:
+                raise Conflict("Memories of different visibility are not merged")
             await connection.execute(self._queries["gain_sources"], viewer.tenant, into, gone, now)
             await connection.execute(self._queries["move_sources"], viewer.tenant, into, gone)
             await connection.execute(self._queries["delete_memories"], viewer.tenant, gone)
 
-    async def forget(self, viewer: Viewer, memory_id: str, embed: EmbedTexts, model: str) -> Erased:
-        """With its turns, the summaries of its conversations, and its question in front of the next memory.
-        Raises NotFound."""
+    async def forget(self, viewer: Viewer, memory_id: str, embed: EmbedTexts, model: str, now: datetime) -> Erased:
+        """With all turns it was made of, the summaries of their conversations, and their questions in front of the
+        next memories. Raises NotFound."""
         tenant = viewer.tenant
         async with self._database.connection() as connection, connection.transaction():
+            owner = (tenant, viewer.persona_id, viewer.player_id or None)
+            await connection.execute(self._queries["hold_turns"], *owner, memory_id)
             (row,) = await self._own(connection, viewer, [memory_id])
-            echoes = await connection.fetch(self._queries["echoes"], tenant, [row["thread_id"]], [row["ordinal"]])
-            vectors = await embed([echo["content"] for echo in echoes]) if echoes else []
-            for echo, vector in zip(echoes, vectors, strict=True):
-                await connection.execute(self._queries["drop_lead_in"], tenant, echo["id"], vector, model)
-            summaries = await connection.fetch(self._queries["delete_summaries_of_threads"], tenant, [row["thread_id"]])
+            sources = row["source_message_ids"]
+            said = await connection.fetch(self._queries["source_turns"], tenant, sources)
+            await self._drop_echoes(connection, tenant, row, said, embed, model)
+            threads = {turn["conversation_id"] for turn in said} | ({row["thread_id"]} if sources else set())
+            summaries = await connection.fetch(self._queries["empty_summaries"], tenant, sorted(threads), now)
             await connection.execute(self._queries["delete_memories"], tenant, [memory_id])
-            turns = await connection.fetch(self._queries["delete_turns"], tenant, row["source_message_ids"])
+            turns = await connection.fetch(self._queries["delete_turns"], tenant, sources)
         return Erased(memories=1, turns=len(turns), summaries=len(summaries))
+
+    async def _drop_echoes(
+        self,
+        connection: Any,
+        tenant: str,
+        row: asyncpg.Record,
+        said: Sequence[asyncpg.Record],
+        embed: EmbedTexts,
+        model: str,
+    ) -> None:
+        after = [turn["next_message_id"] for turn in said if turn["next_message_id"] is not None]
+        echoes = await connection.fetch(self._queries["echoes"], tenant, after, row["thread_id"], row["ordinal"])
+        vectors = await embed([echo["content"] for echo in echoes]) if echoes else []
+        for echo, vector in zip(echoes, vectors, strict=True):
+            await connection.execute(self._queries["drop_lead_in"], tenant, echo["id"], vector, model)
 
     async def export(self, tenant: str, player_id: str) -> PlayerExport:
         """Of one snapshot."""
@@ -106,7 +126,7 @@ class LifeStore:
 
     async def _own(self, connection: Any, viewer: Viewer, ids: Sequence[str]) -> Sequence[asyncpg.Record]:
         rows: Sequence[asyncpg.Record] = await connection.fetch(
-            self._queries["own_memories"], viewer.tenant, viewer.persona_id, viewer.player_id, list(ids)
+            self._queries["own_memories"], viewer.tenant, viewer.persona_id, viewer.player_id or None, list(ids)
         )
         missing = sorted(set(ids) - {row["id"] for row in rows})
         if missing:

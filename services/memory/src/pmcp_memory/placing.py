@@ -43,6 +43,8 @@ class Place:
     cues: Cue
     session_id: str | None
     world_time: datetime | None
+    lead_in_from: str | None = None
+    """The message that the lead-in is taken from."""
 
 
 def place(turns: Iterable[StoredTurn]) -> dict[str, Place]:
@@ -55,16 +57,18 @@ def place(turns: Iterable[StoredTurn]) -> dict[str, Place]:
         if stored.before is not None and not _same_sitting(stored.before, turn):
             episode = max(episodes.get(turn.conversation_id, 0), stored.episode_before) + 1
         episodes[turn.conversation_id] = episode
+        lead_in = _lead_in(stored.before, turn)
         places[turn.message_id] = Place(
             thread_id=turn.conversation_id,
             ordinal=stored.ordinal,
             episode=episode,
             said_by="player" if turn.role is Role.USER else "persona",
             speaker=_short_text(turn.metadata.get("speaker")),
-            lead_in=_lead_in(stored.before, turn),
+            lead_in=lead_in,
             cues=cues_of(turn.content),
             session_id=_short_text(turn.metadata.get("session_id")),
             world_time=_time(turn.metadata.get("world_time")),
+            lead_in_from=stored.before.message_id if stored.before is not None and lead_in else None,
         )
     return places
 

@@ -71,12 +71,13 @@ SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(chr(1), 'memory', $1::te
 SELECT message_id FROM memory.sources WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
 
 -- name: find_wording
--- $4 one player's texts by wording_key: the memory that says it already. Only what is private takes private sources.
-SELECT DISTINCT ON (wording_key) wording_key, id
+-- $4 one player's texts by wording_key: the memory that says it already, for each who said it and each question before
+-- it. Only what is private takes private sources.
+SELECT DISTINCT ON (wording_key, said_by, lead_in) wording_key, said_by, lead_in, id
 FROM memory.memories
 WHERE tenant_id = $1 AND persona_id = $2 AND player_id IS NOT DISTINCT FROM $3 AND wording_key = ANY ($4::text[])
     AND visibility = 'private'
-ORDER BY wording_key, ordinal, id
+ORDER BY wording_key, said_by, lead_in, ordinal, id
 
 -- name: insert_memories
 -- Columns as arrays, one element a memory.
@@ -109,15 +110,24 @@ INSERT INTO memory.sources (tenant_id, message_id, memory_id)
 SELECT $1, s.message_id, s.memory_id FROM unnest($2::text[], $3::text[]) AS s (message_id, memory_id)
 
 -- name: merge_sources
--- Said again: provenance grows, and it matters at least as much as it does now.
+-- Said again: provenance grows, the time is the last one, and it matters at least as much as it does now.
 UPDATE memory.memories m
 SET source_message_ids = m.source_message_ids || r.sources,
     importance = greatest(m.importance, r.importance),
     initial_importance = greatest(m.initial_importance, r.importance),
+    occurred_at = greatest(m.occurred_at, r.occurred_at),
+    world_time = greatest(m.world_time, r.world_time),
+    words = memory.words_of(
+        m.lead_in, m.content,
+        coalesce(greatest(m.world_time, r.world_time), greatest(m.occurred_at, r.occurred_at)), m.speaker
+    ),
     updated_at = $2
 FROM (
-    SELECT s.id, array_agg(s.source ORDER BY s.source) AS sources, max(s.importance) AS importance
-    FROM unnest($3::text[], $4::text[], $5::real[]) AS s (id, source, importance)
+    SELECT
+        s.id, array_agg(s.source ORDER BY s.source) AS sources, max(s.importance) AS importance,
+        max(s.occurred_at) AS occurred_at, max(s.world_time) AS world_time
+    FROM unnest($3::text[], $4::text[], $5::real[], $6::timestamptz[], $7::timestamptz[])
+        AS s (id, source, importance, occurred_at, world_time)
     GROUP BY s.id
 ) AS r
 WHERE m.tenant_id = $1 AND m.id = r.id
@@ -132,7 +142,7 @@ WHERE m.tenant_id = $1 AND m.id = a.id
 -- $4 start of today.
 SELECT
     memory_type, count(*) AS memories, sum(importance)::float8 AS importance,
-    count(*) FILTER (WHERE importance >= 0.7) AS important,
+    count(*) FILTER (WHERE importance >= 0.7::real) AS important,
     count(*) FILTER (WHERE created_at >= $4) AS today,
     min(created_at) AS oldest, max(created_at) AS newest
 FROM memory.memories

@@ -160,6 +160,12 @@ SELECT
 FROM best b
 ORDER BY b.score DESC, b.id
 
+-- name: anything_beyond
+-- $1 tenant  $2 persona  $3 player  $4 sources known already
+SELECT EXISTS (
+    SELECT 1 FROM memory.visible_memories($1, $2, $3) WHERE NOT source_message_ids && $4::text[]
+);
+
 -- name: describe_visible
 -- A handful of names (whoever speaks in every memory tells none apart), and how many memories there are.
 SELECT

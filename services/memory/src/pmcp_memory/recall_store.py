@@ -110,6 +110,14 @@ class RecallStore:
             raise MemoryFailed("The memories could not be searched") from error
         return tuple(_recalled(row) for row in rows)
 
+    async def anything_beyond(self, viewer: Viewer, sources: Sequence[str]) -> bool:
+        """Whether there is a memory that was not made of these messages: without one, recall finds nothing."""
+        query = self._queries["anything_beyond"]
+        ((found,),) = await self._database.fetch(
+            query, viewer.tenant, viewer.persona_id, viewer.player_id, list(sources)
+        )
+        return bool(found)
+
     async def describe(self, viewer: Viewer) -> Visible:
         (row,) = await self._database.fetch(
             self._queries["describe_visible"], viewer.tenant, viewer.persona_id, viewer.player_id

@@ -92,9 +92,14 @@ class Recollection:
         deadline: float,
     ) -> tuple[RecalledMemory, ...] | None:
         """None: recall failed. What the turns already say is not recalled again."""
-        wanted = RecallFilter(without_sources=[turn.message_id for turn in turns], limit=request.max_memories)
+        sources = [turn.message_id for turn in turns]
+        wanted = RecallFilter(without_sources=sources, limit=request.max_memories)
         try:
             async with asyncio.timeout_at(deadline):
+                # A young conversation is in the turns as a whole: often there is nothing else to be reminded of,
+                # and asking that costs a tenth of a search.
+                if len(turns) < request.max_turns and not await self._recalls.anything_beyond(viewer, sources):
+                    return ()
                 return await self._recall(viewer, await asking, wanted)
         except (DomainError, TimeoutError) as error:
             log.warning("recall unavailable", extra={"reason": type(error).__name__})

@@ -1,7 +1,8 @@
-"""When two memories say the same. Pure.
+"""When two texts are the same words, said again. Pure.
 
-A restated memory is merged: its source is added to the one that is there. What differs in a number, a name or a
-"not" is another fact however alike it sounds, and merging would lose it.
+What is said again becomes a source of the memory that is there, so everything that could make it another fact keeps it
+apart: who said it, the question before it, a sign such as "?" or "-", a word of time. Memories that only sound alike
+are never merged: what a cosine calls the same can be the opposite.
 """
 
 from __future__ import annotations
@@ -9,27 +10,24 @@ from __future__ import annotations
 import hashlib
 import re
 
-SAME_COSINE = 0.95
-"""Paraphrases of one sentence; measured on the embedded model, where unlike facts of one form ("my dog is called Rex",
-"my cat is called Rex") stay below."""
+from pmcp_memory.cues import Cue, cues_of
 
-_WORD = re.compile(r"\w+(?:'\w+)?")
-_NUMBER = re.compile(r"\d+|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|hundred|thousand)\b")
-_NAME = re.compile(r"(?<=[a-z,;:] )(?!I\b)[A-Z]\w+")
-_NOT = re.compile(r"\b(?:not?|never|nobody|nothing|none|cannot|without)\b|n't\b")
+_SPACE_OR_STOP = re.compile(r"(?:[.,;!]+(?=\s|$)|\s)+")
+"""Of all signs, these change nothing."""
 
 
 def wording_key(text: str) -> str:
-    """The same for texts that differ in case, punctuation and spaces only."""
-    words = _WORD.findall(text.lower().replace("\u2019", "'"))
-    return hashlib.blake2b(" ".join(words or [text]).encode(), digest_size=16).hexdigest()
+    """The same for texts that differ in case, spaces and full stops, commas and the like only."""
+    bare = _SPACE_OR_STOP.sub(" ", _plain(text).lower()).strip()
+    return hashlib.blake2b((bare or text).encode(), digest_size=16).hexdigest()
 
 
-def says_the_same(one: str, other: str, cosine: float) -> bool:
-    return cosine >= SAME_COSINE and _facts(one) == _facts(other)
+def may_be_merged(text: str, lead_in: str) -> bool:
+    """Not what tells a time: "today" is another day the next time. Words of time are known in English only, so a text
+    with other letters is not merged either."""
+    together = _plain(f"{lead_in} {text}")
+    return together.isascii() and not cues_of(together) & Cue.TIME
 
 
-def _facts(text: str) -> tuple[frozenset[str], frozenset[str], bool]:
-    text = text.replace("\u2019", "'")
-    lower = text.lower()
-    return frozenset(_NUMBER.findall(lower)), frozenset(_NAME.findall(text)), bool(_NOT.search(lower))
+def _plain(text: str) -> str:
+    return text.replace("\u2019", "'")

@@ -53,6 +53,12 @@ class MemorySettings(Settings):
     memory_upkeep_seconds: float = Field(
         default=60.0, gt=0, le=86_400, description="seconds between looks at whether background work is due"
     )
+    memory_upkeep_statement_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        le=60,
+        description="seconds a statement of background work may take, on connections of its own; nobody waits for it",
+    )
     memory_decay: DecayMode = Field(
         default=DecayMode.EXPONENTIAL,
         description="how importance fades: none, linear, exponential, logarithmic or access_based",

@@ -14,15 +14,20 @@ from typing import Any
 
 import asyncpg
 
+from pmcp_common.contracts.errors import NotFound
 from pmcp_common.contracts.memories import Role, Turn, Visibility
 from pmcp_common.postgres import encode_vector, read_queries
 from pmcp_memory.cues import cues_of
 from pmcp_memory.database import Database
 from pmcp_memory.embedding import Vector
 from pmcp_memory.placing import Place, StoredTurn
-from pmcp_memory.restating import wording_key
+from pmcp_memory.restating import may_be_merged, wording_key
 
 MIGRATIONS = files("pmcp_memory") / "migrations"
+_HOLD_SOURCES = (
+    "SELECT message_id FROM memory.turns WHERE tenant_id = $1 AND message_id = ANY ($2::text[]) ORDER BY position"
+    " FOR SHARE"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +110,8 @@ class MemoryStore:
     async def add_memories(
         self, tenant: str, embedding_model: str, memories: Sequence[NewMemory], now: datetime
     ) -> int:
-        """All or none; how many messages and texts were new. Words that a player's memory says already are
-        merged into it."""
+        """All or none; how many messages and texts were new. What a player's memory says already, in the same words,
+        from the same side and to the same question, is merged into it."""
         groups: dict[tuple[str, str | None], list[NewMemory]] = {}
         for memory in memories:
             groups.setdefault((memory.persona_id, memory.player_id), []).append(memory)
@@ -129,20 +134,13 @@ class MemoryStore:
         fresh = [memory for memory in memories if memory.source is None or memory.source not in known]
         if not fresh:
             return 0
+        await self._hold_sources(connection, tenant, fresh)
         keys = {memory.id: wording_key(memory.content) for memory in fresh}
         rows = await connection.fetch(
             self._queries["find_wording"], tenant, fresh[0].persona_id, fresh[0].player_id, sorted(set(keys.values()))
         )
-        said = {row["wording_key"]: row["id"] for row in rows}
-        new: list[NewMemory] = []
-        merged: list[tuple[str, NewMemory]] = []
-        for memory in fresh:
-            target = said.get(keys[memory.id])
-            if target is None or memory.source is None:
-                new.append(memory)
-                said[keys[memory.id]] = memory.id
-            else:
-                merged.append((target, memory))
+        said = {(row["wording_key"], row["said_by"], row["lead_in"]): row["id"] for row in rows}
+        new, merged = _part_from_said(fresh, keys, said)
         await connection.fetch(self._queries["insert_memories"], tenant, model, now, *_columns(new, keys))
         owners = [(memory.source, memory.id) for memory in new] + [(memory.source, target) for target, memory in merged]
         pairs = [(source, owner) for source, owner in owners if source is not None]
@@ -156,8 +154,20 @@ class MemoryStore:
             [target for target, _ in merged],
             [memory.source for _, memory in merged],
             [memory.importance for _, memory in merged],
+            [memory.occurred_at for _, memory in merged],
+            [memory.place.world_time if memory.place else None for _, memory in merged],
         )
         return len(fresh)
+
+    async def _hold_sources(self, connection: Any, tenant: str, memories: Sequence[NewMemory]) -> None:
+        """So that nobody erases the turns whose words these carry before they are in. Raises NotFound for turns erased
+        since they were read."""
+        lead_ins = [memory.place.lead_in_from for memory in memories if memory.place is not None]
+        sources = {one for one in [*(memory.source for memory in memories), *lead_ins] if one is not None}
+        held = await connection.fetch(_HOLD_SOURCES, tenant, sorted(sources))
+        missing = sorted(sources - {row["message_id"] for row in held})
+        if missing:
+            raise NotFound("A turn to remember was forgotten", message_ids=missing)
 
     async def count_accesses(self, tenant: str, times: Mapping[str, int], at: datetime) -> None:
         # In id order: two writers that lock the same rows must not wait for each other.
@@ -204,6 +214,24 @@ def _stored_turn(row: asyncpg.Record) -> StoredTurn:
             }
         )
     return StoredTurn(turn, row["ordinal"], before, row["episode_before"])
+
+
+def _part_from_said(
+    memories: Sequence[NewMemory], keys: Mapping[str, str], said: dict[tuple[str, str | None, str], str]
+) -> tuple[list[NewMemory], list[tuple[str, NewMemory]]]:
+    """Those that are new, and those that were said before with the id of the memory that says it. `said` is by
+    wording, side and lead-in; what is new is added to it."""
+    new: list[NewMemory] = []
+    merged: list[tuple[str, NewMemory]] = []
+    for memory in memories:
+        place = memory.place or _alone(memory)
+        wording = (keys[memory.id], place.said_by, place.lead_in)
+        if memory.source is not None and wording in said and may_be_merged(memory.content, place.lead_in):
+            merged.append((said[wording], memory))
+        else:
+            new.append(memory)
+            said.setdefault(wording, memory.id)
+    return new, merged
 
 
 def _columns(memories: Sequence[NewMemory], keys: Mapping[str, str]) -> list[list[Any]]:

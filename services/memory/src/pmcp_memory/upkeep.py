@@ -1,7 +1,8 @@
-"""What memories need when nobody looks: new vectors after a change of model, decay, pruning, merging what was restated.
+"""What memories need when nobody looks: new vectors after a change of model, decay, pruning, indexes of large ones.
 
 Any number of replicas run it; one holds the lease and works, the others look again later. Each step may be cut off
-anywhere and done again: it reads what is there and writes what follows from it. Never on the reply path.
+anywhere and done again: it reads what is there and writes what follows from it. One that fails is put off and the
+next ones run. Never on the reply path.
 """
 
 from __future__ import annotations
@@ -9,32 +10,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from pmcp_common.clock import Clock
-from pmcp_common.contracts.errors import DomainError, NotFound
+from pmcp_common.contracts.errors import DomainError
+from pmcp_memory.database import DATABASE_FAILURES
 from pmcp_memory.decay import DecayMode, decayed
 from pmcp_memory.embedding import Embedder, Urgency
-from pmcp_memory.life_store import LifeStore
 from pmcp_memory.placing import text_to_embed
 from pmcp_memory.pruning import PAUSE, START_SHARE, choose
-from pmcp_memory.recall_store import Viewer
-from pmcp_memory.restating import says_the_same
 from pmcp_memory.upkeep_store import Key, Owner, UpkeepStore
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 60.0
-"""Renewed at each batch, which takes far less."""
+LEASE_SECONDS = 180.0
+"""Renewed at each batch: two statements of at most a minute each."""
 EXACT_MEMORIES = 20_000
 """Searched without an index they take some 15 ms (docs/memory.md)."""
 DECAY_EVERY = timedelta(hours=6)
 _VECTORS_A_BATCH = 64
 _ROWS_A_BATCH = 1_000
-_RESTATED_A_BATCH = 100
 _LEAST_CHANGE = 0.001
 """Of an importance, to be worth a write."""
 
@@ -58,12 +56,9 @@ class Rules:
 
 
 class Upkeep:
-    def __init__(
-        self, store: UpkeepStore, life: LifeStore, embedder: Embedder, clock: Clock, holder: str, rules: Rules
-    ) -> None:
+    def __init__(self, store: UpkeepStore, embedder: Embedder, clock: Clock, holder: str, rules: Rules) -> None:
         """`holder`: unique to this process."""
         self._store = store
-        self._life = life
         self._embedder = embedder
         self._clock = clock
         self._holder = holder
@@ -77,6 +72,8 @@ class Upkeep:
                 await self.run_once()
             except DomainError as error:
                 log.warning("upkeep put off", extra={"code": error.code})
+            except DATABASE_FAILURES:
+                log.warning("upkeep put off", exc_info=True)
             except LeaseLost:
                 log.info("upkeep goes on elsewhere")
 
@@ -85,14 +82,20 @@ class Upkeep:
         if not await self._store.take_lease(self._holder, LEASE_SECONDS):
             return False
         try:
-            await self._embed_anew()
-            await self._merge_restated()
-            await self._decay()
-            await self._prune()
-            await self._index_large()
+            for step in (self._embed_anew, self._decay, self._prune, self._index_large):
+                await self._attempt(step)
         finally:
             await self._store.drop_lease(self._holder)
         return True
+
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+        """What fails in it is tried again next time, and does not keep the others from running."""
+        try:
+            await step()
+        except DomainError as error:
+            log.warning("a step of upkeep put off", extra={"step": step.__name__, "code": error.code})
+        except DATABASE_FAILURES:
+            log.warning("a step of upkeep put off", extra={"step": step.__name__}, exc_info=True)
 
     async def _embed_anew(self) -> None:
         while found := await self._store.foreign_vectors(self._embedder.name, _VECTORS_A_BATCH):
@@ -101,25 +104,6 @@ class Upkeep:
             await self._store.replace_vectors(self._embedder.name, list(zip(found, vectors, strict=True)))
             log.info("embedded anew", extra={"memories": len(found), "model": self._embedder.name})
             await self._renew()
-
-    async def _merge_restated(self) -> None:
-        since = await self._store.done_at("restated")
-        while found := await self._store.restated(since, _RESTATED_A_BATCH):
-            for one in found:
-                older = one.older_content
-                if older is not None and says_the_same(one.content, older, one.cosine or 0.0):
-                    await self._merge(one.owner, one.older_id or "", one.id)
-            since = found[-1].created_at
-            await self._store.mark_done("restated", since)
-            await self._renew()
-
-    async def _merge(self, owner: Owner, into: str, other: str) -> None:
-        viewer = Viewer(owner.tenant, owner.persona_id, owner.player_id or "")
-        try:
-            await self._life.merge(viewer, into, [other], self._clock.now())
-        except NotFound:
-            # Forgotten or merged meanwhile.
-            log.info("nothing to merge any more", extra={"memory": other})
 
     async def _decay(self) -> None:
         now = self._clock.now()

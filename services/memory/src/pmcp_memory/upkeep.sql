@@ -64,27 +64,6 @@ WHERE m.tenant_id = $1 AND m.id = p.id AND m.accessed_count = p.accessed_count A
     AND m.visibility = 'private'
 RETURNING m.id
 
--- name: restated
--- Memories made after $1, each with the nearest older one of the same two and the same side.
-SELECT
-    n.tenant_id, n.persona_id, n.player_id, n.id, n.content, n.created_at, o.id AS older_id, o.content AS older_content,
-    1 - (n.embedding <=> o.embedding) AS cosine
-FROM (
-    SELECT * FROM memory.memories WHERE created_at > $1 AND visibility = 'private' ORDER BY created_at, id LIMIT $2
-) AS n
-LEFT JOIN LATERAL (
-    SELECT m.id, m.content, m.embedding
-    FROM memory.memories m
-    WHERE m.tenant_id = n.tenant_id AND m.persona_id = n.persona_id
-        AND (m.player_id = n.player_id OR m.player_id IS NULL AND n.player_id IS NULL)
-        AND m.said_by IS NOT DISTINCT FROM n.said_by AND m.memory_type = n.memory_type
-        AND m.embedding_model = n.embedding_model AND m.visibility = 'private'
-        AND (m.occurred_at, m.id) < (n.occurred_at, n.id)
-    ORDER BY m.embedding <=> n.embedding
-    LIMIT 1
-) AS o ON true
-ORDER BY n.created_at, n.id
-
 -- name: crowded_players
 -- Whose memories with one persona are at least $1, and the index they have, if it is whole.
 SELECT m.tenant_id, m.persona_id, m.player_id, i.index_name

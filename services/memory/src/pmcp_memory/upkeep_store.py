@@ -1,4 +1,4 @@
-"""Background work in rows: the lease, and what re-embedding, decay, pruning and merging read and write.
+"""Background work in rows: the lease, and what re-embedding, decay, pruning and indexing read and write.
 
 Owns `upkeep.sql`, whose statements are the only ones that look at all tenants at once.
 """
@@ -51,19 +51,6 @@ class Owner:
     player_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Restated:
-    """A memory and the nearest that is older."""
-
-    owner: Owner
-    id: str
-    content: str
-    created_at: datetime
-    older_id: str | None
-    older_content: str | None
-    cosine: float | None
-
-
 class UpkeepStore:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -103,7 +90,7 @@ class UpkeepStore:
     async def aging(self, after: Key, limit: int) -> list[tuple[Key, float, Aging]]:
         """With their present importance, in the order of their keys."""
         rows = await self._fetch("aging_memories", after.tenant, after.id, limit)
-        return [(Key(row["tenant_id"], row["id"]), row["importance"], _aging(row)) for row in rows]
+        return [(Key(row["tenant_id"], row["id"]), _exact(row["importance"]), _aging(row)) for row in rows]
 
     async def set_importances(self, changed: Sequence[tuple[Key, float]]) -> None:
         await self._fetch(
@@ -118,28 +105,13 @@ class UpkeepStore:
 
     async def prunable(self, owner: Owner) -> list[Prunable]:
         rows = await self._fetch("prunable", owner.tenant, owner.persona_id, owner.player_id)
-        return [Prunable(**dict(row)) for row in rows]
+        return [Prunable(**{**dict(row), "importance": _exact(row["importance"])}) for row in rows]
 
     async def prune(self, tenant: str, chosen: Sequence[Prunable]) -> int:
         rows = await self._fetch(
             "prune", tenant, [memory.id for memory in chosen], [memory.accessed_count for memory in chosen]
         )
         return len(rows)
-
-    async def restated(self, since: datetime, limit: int) -> list[Restated]:
-        """Memories made after `since`, oldest first."""
-        return [
-            Restated(
-                Owner(row["tenant_id"], row["persona_id"], row["player_id"]),
-                row["id"],
-                row["content"],
-                row["created_at"],
-                row["older_id"],
-                row["older_content"],
-                row["cosine"],
-            )
-            for row in await self._fetch("restated", since, limit)
-        ]
 
     async def crowded_players(self, at_least: int) -> list[tuple[Owner, str | None]]:
         """Those without a whole index, and the name of a broken one."""
@@ -182,5 +154,10 @@ class UpkeepStore:
 
 def _aging(row: asyncpg.Record) -> Aging:
     return Aging(
-        row["initial_importance"], row["created_at"], row["last_accessed"], row["accessed_count"], row["pinned"]
+        _exact(row["initial_importance"]), row["created_at"], row["last_accessed"], row["accessed_count"], row["pinned"]
     )
+
+
+def _exact(importance: float) -> float:
+    """As it was given: a `real` 0.7 is read as 0.699999988, which is less than 0.7."""
+    return round(importance, 4)

@@ -80,7 +80,7 @@ A socket has a session from its first frame on. `session.open` makes it one that
 
 1. **Resume.** On a new socket, to any gateway: `session.resume` with the token and, for each stream that has not ended,
    `stream_id`, `epoch` and the `seq` of the newest frame that arrived. The answer gives the next token (each is good
-   for one resume; until the first `session.ping` after it, and for 60 s at most, a resume can be repeated with the same
+   for one resume; until the first `session.ping` after it, and for 180 s at most, it can be repeated with the same
    token, because its answer may have been lost) and says for each stream whether it is `recovered`.
 2. **All or nothing.** Of a recovered stream every event after `last_seq` follows, first what was missed, then live, as
    notifications `stream.event`, whose `params` are what `result` would have been (and hold `error` beside, where a

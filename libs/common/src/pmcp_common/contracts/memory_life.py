@@ -1,6 +1,7 @@
 """The life of single memories, as services exchange it: stored by a client, read, edited, merged, forgotten, exported.
 
-Every request names persona and player: a memory of another player does not exist for it.
+Every request names persona and player: a memory of another player does not exist for it. Only a request without
+player changes what the persona knows by itself.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class EditMemory(Contract):
     """Fields that are None stay as they are. Making a memory shared or public is this explicit act and no other."""
 
     persona_id: Identifier
-    player_id: Identifier
+    player_id: Identifier | None = Field(description="None: what the persona knows by itself, and only that")
     content: Content | None = None
     memory_type: MemoryType | None = None
     importance: Importance | None = None
@@ -89,7 +90,7 @@ class MergeMemories(Contract):
     """The others become part of `into`, which keeps its text and gains their sources."""
 
     persona_id: Identifier
-    player_id: Identifier
+    player_id: Identifier | None = Field(description="None: what the persona knows by itself, and only that")
     into: Identifier
     others: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_MEMORIES_PER_MERGE)]
 

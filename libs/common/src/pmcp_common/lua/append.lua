@@ -17,6 +17,8 @@ for i = 1, (#KEYS - 1) / 2 do
   elseif not after(f[1], 'append') then results[i] = 'ILLEGAL'
   else
     redis.call('XADD', stream_key, seq .. '-0', 'e', event)
+    -- No longer than its job, should nobody end it.
+    if seq == 1 then redis.call('EXPIRE', stream_key, redis.call('TTL', job_key)) end
     redis.call('HSET', job_key, 'seq', seq, 'state', after(f[1], 'append'))
     redis.call('ZADD', running_key, deadline, member)
     results[i] = f[4] and 'CANCEL' or 'OK'

@@ -5,14 +5,16 @@ local running_key, queue, passed_key = unpack(KEYS)
 local limit, pickup_ms, lease_ms, max_attempts = unpack(ARGV)
 local now = now_ms()
 local requeued, taken = 0, {}
-local ended = redis.call('ZRANGEBYSCORE', running_key, '-inf', now, 'LIMIT', 0, limit)
 -- When nobody could reap for a while, nobody could renew either: the living get time to say so first.
 local passed = tonumber(redis.call('GET', passed_key))
 redis.call('SET', passed_key, string.format('%d', now))
 if passed and now - passed > SILENCE_MS then
-  for _, member in ipairs(ended) do redis.call('ZADD', running_key, now + SILENCE_MS, member) end
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', running_key, '-inf', now)) do
+    redis.call('ZADD', running_key, now + SILENCE_MS, member)
+  end
   return { 0, {} }
 end
+local ended = redis.call('ZRANGEBYSCORE', running_key, '-inf', now, 'LIMIT', 0, limit)
 for _, member in ipairs(ended) do
   local job_key = 'pmcp:{' .. member .. '}:job'
   local f = redis.call('HMGET', job_key, 'state', 'attempts', 'deadline_ms', 'arq_id', 'handed_back')
