@@ -9,8 +9,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from pmcp_common.ollama_host import normalise_ollama_host
 from pmcp_local.model import MODEL_NAME
-from pmcp_local.model_choice import choose_model, normalise_ollama_host, order_candidates
+from pmcp_local.model_choice import choose_model, order_candidates
 from pmcp_local.part import StackError
 from pmcp_local.ports import find_free
 from pmcp_local.settings import read_settings
