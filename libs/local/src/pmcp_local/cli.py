@@ -156,8 +156,12 @@ def _url(options: argparse.Namespace) -> str:
 def _leave(_signal: int, _frame: object) -> None:
     """Once: a terminal and `pmcp demo` may both tell us, and a second interrupt would break the first one's way out."""
     for number in LEAVING:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _leaving_already)
     raise KeyboardInterrupt
+
+
+def _leaving_already(_signal: int, _frame: object) -> None:
+    """Not SIG_IGN: Python complains aloud of a signal that was on its way when it was set."""
 
 
 def _check_settings(_options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ _SPACE_OR_STOP = re.compile(r"(?:[.,;!]+(?=\s|$)|\s)+")
 def wording_key(text: str) -> str:
     """The same for texts that differ in case, spaces and full stops, commas and the like only."""
     bare = _SPACE_OR_STOP.sub(" ", _plain(text).lower()).strip()
-    return hashlib.blake2b((bare or text).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b((bare or text.strip() or text).encode(), digest_size=16).hexdigest()
 
 
 def may_be_merged(text: str, lead_in: str) -> bool:
