@@ -10,7 +10,7 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 # More flags for the command: make up ARGS="--gateways 2"
 ARGS ?=
 
-.PHONY: help demo up chat verify simulate check-settings test check format bench soak docs lock clean
+.PHONY: help demo up chat verify simulate check-settings test faults check format bench soak docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ simulate: $(VENV)/.stamp-local ## let two personas of a running stack talk to ea
 check-settings: $(VENV)/.stamp-local ## every setting with its value, unit and reason
 	@$(VENV)/bin/pmcp check-settings
 
-test: $(VENV)/.stamp-dev ## all tests, on real PostgreSQL, Valkey and the small model
-	@$(PYTHON) -m pytest tests $(ARGS)
+test: $(VENV)/.stamp-dev ## all tests but the faults', on real PostgreSQL, Valkey and the small model
+	@$(PYTHON) -m pytest tests --ignore=tests/faults $(ARGS)
+
+faults: $(VENV)/.stamp-dev ## one fault after the other under running conversations, three minutes
+	@$(PYTHON) -m pytest tests/faults $(ARGS)
 
 check: $(VENV)/.stamp-dev ## format, lint, types, import rules, unit tests: under a minute
 	@$(VENV)/bin/ruff format --check --quiet .
