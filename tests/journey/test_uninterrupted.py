@@ -14,7 +14,7 @@ import pytest
 import pmcp_client
 from tests.journey.conftest import World, new_player, quick, until
 
-BACK_SECONDS = 15.0
+BACK_SECONDS = 60.0  # a restart waits up to 8 s, and the back-off of the client up to 30
 
 
 async def gateways_stand(stack: World) -> None:
