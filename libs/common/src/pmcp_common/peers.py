@@ -25,7 +25,29 @@ from pmcp_common.contracts.memories import (
     RememberRequest,
     Turn,
 )
-from pmcp_common.contracts.memory_life import StoredMemories, StoreMemories
+from pmcp_common.contracts.memory_life import (
+    EditMemory,
+    Erased,
+    ExportPage,
+    MemoryPage,
+    MemoryRecord,
+    MergeMemories,
+    StoredMemories,
+    StoreMemories,
+)
+from pmcp_common.contracts.memory_sharing import SharedFound, SharedSearch, SharedStats
+from pmcp_common.contracts.memory_tending import (
+    CycleDone,
+    DecayFigures,
+    DecaySwitch,
+    Faded,
+    FadeRequest,
+    Pruned,
+    PrunedAll,
+    PruneFigures,
+    PruneOutlook,
+    PruneRequest,
+)
 from pmcp_common.contracts.personas import (
     ConversationEnd,
     Interaction,
@@ -48,6 +70,15 @@ from pmcp_common.contracts.relationships import (
     RelationshipStats,
     RelationshipWithPlayer,
 )
+from pmcp_common.contracts.saves import (
+    LoadPersonas,
+    PersonasLoaded,
+    PersonasSaved,
+    PlayerForgotten,
+    SaveRecord,
+    SaveWorld,
+    WorldLoaded,
+)
 
 
 class PersonaPeer(Protocol):
@@ -63,6 +94,8 @@ class PersonaPeer(Protocol):
 
     async def record_interaction(self, tenant: str, persona_id: str, interaction: Interaction) -> InteractionState: ...
 
+    async def end_conversation(self, tenant: str, reference: str, end: ConversationEnd) -> InteractionState: ...
+
 
 class CharacterPeer(PersonaPeer, Protocol):
     """Also who the personas are, how they feel, and how they stand to each other. References are ids or names."""
@@ -72,8 +105,6 @@ class CharacterPeer(PersonaPeer, Protocol):
     async def update(self, tenant: str, reference: str, change: PersonaChange) -> Persona: ...
 
     async def delete(self, tenant: str, reference: str) -> PersonaDeleted: ...
-
-    async def end_conversation(self, tenant: str, reference: str, end: ConversationEnd) -> InteractionState: ...
 
     async def relationship(self, tenant: str, one: str, other: str) -> RelationshipBetween:
         """This and the other three about two raise PersonasNotFound."""
@@ -115,9 +146,80 @@ class MemoryPeer(Protocol):
 
 
 class KeepingPeer(Protocol):
-    """The memory service's single memories, as clients store them."""
+    """The memory service's single memories, shared ones, and all of a player. Raises NotFound for a memory that is not
+    there, or not this player's to see or to change."""
 
     async def store(self, tenant: str, memories: StoreMemories) -> StoredMemories: ...
+
+    async def list_memories(
+        self,
+        tenant: str,
+        persona_id: str,
+        player_id: str,
+        *,
+        limit: int,
+        before: str | None,
+        memory_type: str | None,
+        visibility: str | None,
+    ) -> MemoryPage: ...
+
+    async def read(self, tenant: str, persona_id: str, player_id: str, memory_id: str) -> MemoryRecord: ...
+
+    async def edit(self, tenant: str, memory_id: str, change: EditMemory) -> MemoryRecord: ...
+
+    async def merge(self, tenant: str, request: MergeMemories) -> MemoryRecord: ...
+
+    async def forget(self, tenant: str, persona_id: str, player_id: str, memory_id: str) -> Erased: ...
+
+    async def export_page(self, tenant: str, player_id: str, after: str | None, limit: int) -> ExportPage: ...
+
+    async def search_shared(self, tenant: str, request: SharedSearch) -> SharedFound: ...
+
+    async def shared_stats(self, tenant: str) -> SharedStats: ...
+
+
+class TendingPeer(Protocol):
+    """The memory service's decay and pruning. May take up to a minute."""
+
+    async def prune(self, tenant: str, request: PruneRequest) -> Pruned: ...
+
+    async def prune_all(self, tenant: str, *, dry_run: bool) -> PrunedAll: ...
+
+    async def prune_outlook(self, tenant: str, persona_id: str, player_id: str) -> PruneOutlook: ...
+
+    async def prune_figures(self, tenant: str) -> PruneFigures: ...
+
+    async def switch_decay(self, tenant: str, wanted: DecaySwitch) -> DecayFigures: ...
+
+    async def decay_figures(self, tenant: str) -> DecayFigures: ...
+
+    async def force_cycle(self, tenant: str) -> CycleDone: ...
+
+    async def fade(self, tenant: str, request: FadeRequest) -> Faded: ...
+
+
+class SavesPeer(Protocol):
+    """Both parts of a save: the persona service's and the memory service's, which is the one that counts."""
+
+    async def save_personas(self, tenant: str, save_id: str, player_id: str) -> PersonasSaved:
+        """Repeating it changes nothing."""
+        ...
+
+    async def load_personas(self, tenant: str, save_id: str, told: LoadPersonas) -> PersonasLoaded: ...
+
+    async def forget_personas(self, tenant: str, player_id: str) -> PlayerForgotten: ...
+
+    async def save_world(self, tenant: str, world: SaveWorld) -> SaveRecord: ...
+
+    async def find(self, tenant: str, player_id: str, save_id: str | None) -> SaveRecord:
+        """None: the newest that the player made. Raises NotFound, for a save of another player too."""
+        ...
+
+    async def list(self, tenant: str, player_id: str, limit: int) -> tuple[SaveRecord, ...]: ...
+
+    async def load_world(self, tenant: str, save_id: str, leaving: SaveWorld) -> WorldLoaded:
+        """Takes as long as what it changes is large: minutes at most."""
+        ...
 
 
 class ConversationPeer(Protocol):

@@ -44,5 +44,11 @@ class LostJobsQuery(Contract):
     limit: int = Field(default=MAX_JOBS, ge=1, le=MAX_JOBS)
 
 
+class OldJobs(Contract):
+    """Jobs that were accepted so long ago that their end must have been missed."""
+
+    accepted_before_ms: int = Field(ge=0)
+
+
 class RowsChanged(Contract):
     rows: int

@@ -65,6 +65,7 @@ class ChatResult(Result):
     message_id: str
     state: str
     finish_reason: str
+    rung: str = Field(description="full; shortened to be on time; canned: a line that no model made")
     degraded: bool
     persisted: bool
     memory: str

@@ -28,7 +28,7 @@ JSON-RPC 2.0 over one WebSocket: `ws://host:8000/mcp`, text frames, one JSON obj
   out and not answered. `params` may be missing or null. A missing `jsonrpc` is taken as "2.0".
 - Batches are refused whole with one -32600: send one request per frame.
 - Requests on one socket run at the same time: a stream blocks nothing. At most 16 may be in flight on one socket;
-  one more gets -32005. An id that is in flight may not be used again.
+  one more gets -32005. A request whose id is still in flight waits until the one before it is answered.
 - Limits: a frame 256 KiB, a message 32 KiB of UTF-8.
 - Unknown parameters are ignored. `persona_id` accepts an id or a name, in any case.
 - The *player* of a message is `player_id` (or `sender`); without it, the session itself. History, private memories and
@@ -44,27 +44,31 @@ and exactly one of `stream_complete`, `stream_cancelled`, `stream_error`.
 - `seq` counts the events of a stream from 1 without gaps, across workers; `stream_start` has 0. Delivery is at least
   once: drop a frame whose `seq` you have. `sha256` of the end frame is over the UTF-8 of all chunks together.
 - Chunks that wait for a slow socket are joined: such a frame has `first_seq` and stands for `first_seq`…`seq`.
-- `epoch` names the life of the stored data. A position of another epoch means nothing.
+- `epoch` names the life of the stored data. A position of another epoch means nothing. When the broker's data is lost
+  in the middle of a reply, the message is queued again from its record, and the reply begins anew: a second
+  `stream_start` says so (`recovered: false`, `reason: "epoch_changed"`, the new `epoch`), `seq` starts at 1 again, and
+  what was shown before is void. It takes a few seconds, in which nothing comes.
 - `attempt` is 1 unless a worker died.
 - A message is accepted once it is stored, and `stream_start` says how well: `durability` is `durable` when the broker
   also keeps its data in a file, written before it answers (so that the death of any process loses nothing; the death
   of the machine may lose the last second), else `volatile`.
-- Every accepted stream ends with exactly one numbered end frame. Should the broker's data be lost, or the broker not
-  be there 30 s after a reply's deadline, the gateway ends the stream itself: `stream_error`, `state: "failed"`, the
-  next `seq`, `sha256` and `partial_response` of what it brought (left out when it has not read the stream from its
-  beginning), and no fields that only a worker could know.
+- Every accepted stream ends with exactly one numbered end frame. Should a reply be lost with the broker's data and not
+  come back (it had no record yet), or the broker not be there 30 s after a reply's deadline, the gateway ends the
+  stream itself: `stream_error`, `state: "failed"`, the next `seq`, `sha256` and `partial_response` of what it brought
+  (left out when it has not read the stream from its beginning), and no fields that only a worker could know.
 - A closed socket does not end a reply: `session.resume` goes on with it on a new socket, and `stream.read` gives the
   rest, both through any gateway, for 10 minutes after the end.
 - `idempotency_key`: a message sent again under its key within 24 h is not answered again; its stream is shown from the
   beginning, on the socket that asked. The same key with another message gets -32008; a message whose stream is kept
   no longer gets -32009 with `reason: "not_resumable"` and the ids it had. A client that always sends a key may repeat
-  a message whose acceptance it never saw.
+  a message whose acceptance it never saw. After a loss of the broker's data a gateway refuses keys it has not seen
+  (-32007 with `retry_after`) until all recorded messages are queued again: a repetition never makes a second one.
 - `deadline_ms` (1..300000; anything else is refused with -32602) counts from acceptance to the end of the reply.
 - `stream.cancel` may say `heard_chars`, how much of the text (in characters) reached the person: the rest does not
   become memory. The first cancel that says so counts; it does not change a reply that has ended.
 - `on_interrupt` decides about a reply whose socket is lost and whose stream no other socket has attached within 20 s:
-  `continue` (it goes on), `stop` (it is ended, as by a cancel), `reset` (and none of it becomes memory). The gateway
-  that held the socket does it; a reply goes on when that gateway dies in the meantime.
+  `continue` (it goes on), `stop` (it is ended, as by a cancel), `reset` (and none of it becomes memory). Any gateway
+  does it, also when the one that held the socket is stopped in the meantime.
 - A canned line says that it is one: `response_type: "fallback"`, `degraded: true`, `model: ""`.
 - `persisted: false`: the reply is not in the database (yet; or never, for a canned line).
 - `memory: "unavailable"`: the reply was made without recall.
@@ -84,7 +88,8 @@ A socket has a session from its first frame on. `session.open` makes it one that
    token, because its answer may have been lost) and says for each stream whether it is `recovered`.
 2. **All or nothing.** Of a recovered stream every event after `last_seq` follows, first what was missed, then live, as
    notifications `stream.event`, whose `params` are what `result` would have been (and hold `error` beside, where a
-   frame would have). Of a stream that is not recovered nothing follows, and it is never generated again. `reason`:
+   frame would have). Of a stream that is not recovered nothing follows; after `epoch_changed`, and after a session that
+   is gone with the data, the message under its key brings the reply of the new epoch. `reason`:
 
    | reason | meaning |
    | --- | --- |

@@ -43,6 +43,23 @@ def start_result(
     }
 
 
+def restart_result(start: dict[str, Any], epoch: str, timestamp: str, durability: str) -> dict[str, Any]:
+    """The broker lost its data: the reply begins anew under another epoch, and what was shown of it is void.
+
+    `start`: the stream's start frame, or as much of it as is known."""
+    return {
+        **start,
+        "event_type": START,
+        "timestamp": timestamp,
+        "epoch": epoch,
+        "seq": 0,
+        "attempt": 1,
+        "durability": durability,
+        "recovered": False,
+        "reason": "epoch_changed",
+    }
+
+
 def chunk_result(delta: Delta, epoch: str, timestamp: str, number: int, total_length: int) -> dict[str, Any]:
     """`number`: this client's chunk count, from 1. `total_length`: characters so far, this chunk included."""
     return {

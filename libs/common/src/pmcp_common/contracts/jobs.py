@@ -1,12 +1,11 @@
 """One reply as a job: its states, what is submitted, what a worker claims, and the events it emits.
 
 `TRANSITIONS` is the specification of the state machine; the in-memory twin runs it, the Lua scripts are tested
-against it and the diagram in docs/protocol.md is drawn from it.
+against it and the diagram in docs/protocol.md is drawn from it. Ends that no worker wrote: `ends`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -24,6 +23,8 @@ class JobState(StrEnum):
 
 class JobEvent(StrEnum):
     CLAIM = "claim"
+    CLAIM_WHOLE = "claim_whole"
+    """Of a reply that an earlier worker declared whole: nothing is missing but its rows and its end."""
     APPEND = "append"
     COMMIT = "commit"
     LEASE_LOST = "lease_lost"
@@ -42,12 +43,14 @@ its job back was not killed by it."""
 _S, _E = JobState, JobEvent
 TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
     (_S.QUEUED, _E.CLAIM): _S.CLAIMED,
+    (_S.QUEUED, _E.CLAIM_WHOLE): _S.COMMITTING,
     (_S.QUEUED, _E.FINISH_CANCELLED): _S.CANCELLED,
     (_S.QUEUED, _E.FINISH_FAILED): _S.FAILED,
     (_S.CLAIMED, _E.APPEND): _S.STREAMING,
     (_S.CLAIMED, _E.COMMIT): _S.COMMITTING,
     (_S.STREAMING, _E.APPEND): _S.STREAMING,
     (_S.STREAMING, _E.COMMIT): _S.COMMITTING,
+    (_S.COMMITTING, _E.COMMIT): _S.COMMITTING,
     **{
         (state, event): end
         for state in (_S.CLAIMED, _S.STREAMING, _S.COMMITTING)
@@ -132,49 +135,6 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A worker's right to write this job's stream, until the lease ends or another claim raises the fence."""
-
-    submission: Submission
-    persona_id: str
-    fence: int
-    attempt: int
-    """1 for the first worker; also sent in each frame."""
-    last_seq: int
-    """Position of the last event already in the stream; > 0 after an earlier worker's death."""
-    cancelled: bool
-    queued_ms: float
-    """From submit to claim, by the Redis clock."""
-    handed_back: int = 0
-    """How many earlier workers left in order, before this claim. The others among them were lost."""
-
-
-class ClaimRefusal(StrEnum):
-    GONE = "gone"
-    TERMINAL = "terminal"
-    HELD = "held"
-    """Another worker's lease is alive."""
-    EXHAUSTED = "exhausted"
-    """MAX_ATTEMPTS reached; the claim itself ended the job as failed."""
-
-
-class AppendResult(StrEnum):
-    OK = "OK"
-    CANCEL = "CANCEL"
-    """Written, and the client has asked to stop."""
-    DUP = "DUP"
-    """This seq is already in the stream; nothing written."""
-    FENCED = "FENCED"
-    """A newer claim owns the job; nothing written, stop at once."""
-    TERMINAL = "TERMINAL"
-    GONE = "GONE"
-    ILLEGAL = "ILLEGAL"
-    """`TRANSITIONS` has no such event in the job's state; nothing written. A fault of the caller."""
-    GAP = "GAP"
-    """A seq was skipped; nothing written. A fault of the caller."""
-
-
-@dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of the reply. `seq` counts from 1 without gaps, across attempts."""
 
@@ -243,32 +203,76 @@ class StreamPage:
     head_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a worker declares when the text in the stream is whole, before its rows are written.
+
+    The first declaration counts, and no word comes after it: whoever ends the reply from then on ends it so. That is
+    why a row and an end never differ, however late a paused worker writes its row.
+    """
+
+    end: End
+    """Without its text, which is in the stream."""
+    heard_chars: int | None = None
+    """Only so much of the text is stored as said; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The answer to a declaration."""
+
+    answer: AppendResult
+    others_owed: bool = False
+    """Rows of other replies wait for the memory service: this one's must not overtake them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to write this job's stream, until the lease ends or another claim raises the fence."""
+
+    submission: Submission
+    persona_id: str
+    fence: int
+    attempt: int
+    """1 for the first worker; also sent in each frame."""
+    last_seq: int
+    """Position of the last event already in the stream; > 0 after an earlier worker's death."""
+    cancelled: bool
+    queued_ms: float
+    """From submit to claim, by the Redis clock."""
+    handed_back: int = 0
+    """How many earlier workers left in order, before this claim. The others among them were lost."""
+    verdict: Verdict | None = None
+    """Of an earlier worker: the text in the stream is whole, and this is how the reply ends."""
+    sights: dict[str, Any] = field(default_factory=dict)
+    """What the session's player sees now, by kind."""
+
+
+class ClaimRefusal(StrEnum):
+    GONE = "gone"
+    TERMINAL = "terminal"
+    HELD = "held"
+    """Another worker's lease is alive."""
+    EXHAUSTED = "exhausted"
+    """MAX_ATTEMPTS reached; the claim itself ended the job as failed."""
+
+
+class AppendResult(StrEnum):
+    OK = "OK"
+    CANCEL = "CANCEL"
+    """Written, now or before, and the client has asked to stop."""
+    DUP = "DUP"
+    """This seq is already in the stream; nothing written."""
+    FENCED = "FENCED"
+    """A newer claim owns the job; nothing written, stop at once."""
+    TERMINAL = "TERMINAL"
+    GONE = "GONE"
+    ILLEGAL = "ILLEGAL"
+    """`TRANSITIONS` has no such event in the job's state; nothing written. A fault of the caller."""
+    GAP = "GAP"
+    """A seq was skipped; nothing written. A fault of the caller."""
+
+
 def text_of(events: tuple[StreamEvent, ...]) -> str:
     """The reply so far, as the client has it."""
     return "".join(event.text for event in events if isinstance(event, Delta))
-
-
-def end_without_model(
-    claim: Claim, text: str, *, state: JobState, finish_reason: str, error: tuple[int, str] | None = None
-) -> End:
-    """The terminal event of a job that ends outside a worker's normal course: cancelled in the queue, lost, late.
-
-    What was shown stays shown: `text` is the partial reply, and the hash is over it.
-    """
-    return End(
-        stream_id=claim.submission.job_id,
-        seq=claim.last_seq + 1,
-        attempt=max(1, claim.attempt),
-        state=state.value,
-        finish_reason=finish_reason,
-        text=text,
-        sha256=hashlib.sha256(text.encode()).hexdigest(),
-        message_id=claim.submission.message_id,
-        user_message_id=claim.submission.user_message_id,
-        persona_id=claim.persona_id,
-        persona_name=claim.submission.persona_name or "",
-        chunk_count=claim.last_seq,
-        processing_time=round(claim.queued_ms / 1000, 3),
-        error_code=error[0] if error else None,
-        error_message=error[1] if error else None,
-    )

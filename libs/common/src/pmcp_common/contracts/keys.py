@@ -8,6 +8,8 @@ RUNNING = "pmcp:jobs:running"
 """ZSET `tenant/job` → lease deadline in ms of Redis `TIME`."""
 EPOCH = "pmcp:epoch"
 """Names this life of the Redis data: positions of another epoch mean nothing."""
+RESTORED = f"{EPOCH}:restored"
+"""STRING: the epoch in which all recorded jobs of earlier ones are queued again. `submit.lua` builds the same name."""
 CANCEL_CHANNEL = "pmcp:jobs:cancel"
 """Hints to workers: `tenant/job` was cancelled. The flag in the job is the truth."""
 PERSONA_CHANNEL = "pmcp:personas:changed"
@@ -17,10 +19,14 @@ REAPED = "pmcp:jobs:reaped"
 UNRECORDED = "pmcp:jobs:unrecorded"
 SETTLED = "pmcp:jobs:settled"
 """ZSETs `tenant/job` of accepted jobs whose durable record has to be written, or taken away."""
+INTERRUPTIONS = "pmcp:interruptions"
+"""ZSET of replies whose socket was lost (JSON) → when to decide about them, ms of Redis `TIME`."""
 LEDGER_LEASE = "pmcp:ledger:keeper"
 """STRING: the process that brings the record of accepted jobs up to date."""
 SPOOL = "pmcp:spool:pg"
 """STREAM of turns owed to Postgres while it is away."""
+SESSIONS_LEASE = "pmcp:sessions:keeper"
+"""STRING: the gateway that ends what hangs on expired sessions."""
 REPLY_QUEUE = "pmcp:q:reply"
 REMEMBER_QUEUE = "pmcp:q:remember"
 SUMMARY_QUEUE = "pmcp:q:summarise"
@@ -38,6 +44,11 @@ def tokens(tenant: str, job_id: str) -> str:
 
 def session(tenant: str, session_id: str) -> str:
     return f"pmcp:sess:{tenant}:{session_id}"
+
+
+def sessions(tenant: str) -> str:
+    """ZSET session id → when to see whether it has expired, ms of Redis `TIME`; 0: at the next pass."""
+    return f"pmcp:sessions:{tenant}"
 
 
 def sights(tenant: str, session_id: str) -> str:
@@ -96,6 +107,12 @@ def models(tenant: str) -> str:
 def wake(queue: str) -> str:
     """LIST of arq job ids just put into `queue`; losing one costs a poll delay, nothing else."""
     return f"{queue}:wake"
+
+
+def world(tenant: str, player_id: str) -> str:
+    """STRING: who saves or loads this player's world now. Expires. While it begins with `load:`, `submit.lua` (which
+    builds the same name) takes no message of the player."""
+    return f"pmcp:world:{tenant}:{player_id}"
 
 
 def conversation_id(tenant: str, persona_id: str, player_id: str) -> str:

@@ -19,6 +19,7 @@ MAX_TURNS_IN_CONTEXT = 200
 MAX_MEMORIES_PER_RECALL = 100
 MAX_MESSAGES_PER_REMEMBER = 64
 MAX_METADATA_BYTES = 8 * 1024
+MAX_RELATED_PERSONAS = 64
 
 
 def _fits_content(value: str) -> str:
@@ -51,6 +52,12 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_fits_metadata)]
 Importance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Valence = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 MemoryType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
+RelatedPersonas = Annotated[
+    tuple[Identifier, ...],
+    Field(max_length=MAX_RELATED_PERSONAS),
+    AfterValidator(lambda ids: tuple(dict.fromkeys(ids))),
+]
+"""Ids of personas, each once."""
 
 
 class Role(StrEnum):

@@ -10,11 +10,24 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from pmcp_common.contracts.memories import Content, Importance, MemoryType, Metadata, Turn, Valence, Visibility
+from pmcp_common.contracts.memories import (
+    Content,
+    Importance,
+    MemoryType,
+    Metadata,
+    RelatedPersonas,
+    Turn,
+    Valence,
+    Visibility,
+)
 from pmcp_common.contracts.personas import Contract, Identifier
 
 MAX_MEMORIES_PER_STORE = 1_000
 MAX_MEMORIES_PER_MERGE = 64
+MAX_MEMORIES_PER_PAGE = 100
+MAX_RECORDS_PER_PAGE = 500
+MAX_PAGE_BYTES = 256 * 1024
+"""Of UTF-8 text: a page ends before it, but has one record at least."""
 
 
 class MemoryToStore(Contract):
@@ -25,6 +38,7 @@ class MemoryToStore(Contract):
     importance: Importance | None = None
     emotional_valence: Valence | None = None
     visibility: Visibility = Visibility.PRIVATE
+    related_personas: RelatedPersonas = ()
     occurred_at: AwareDatetime | None = Field(default=None, description="None: now")
     metadata: Metadata = Field(default_factory=dict)
 
@@ -39,8 +53,21 @@ class StoredMemories(Contract):
     ids: tuple[Identifier, ...]
 
 
+class MergedMemory(Contract):
+    """What became part of another memory, as it was."""
+
+    id: Identifier
+    content: str
+    memory_type: MemoryType
+    source_message_ids: tuple[Identifier, ...]
+    occurred_at: AwareDatetime
+    created_at: AwareDatetime
+    merged_at: AwareDatetime
+
+
 class MemoryRecord(Contract):
-    """All that is known of one memory, but its vector."""
+    """All that is known of one memory, but its vector. Of another player's it tells what was shared, not by whom:
+    player, session, sources, speaker and metadata are left empty."""
 
     id: Identifier
     persona_id: Identifier
@@ -51,6 +78,8 @@ class MemoryRecord(Contract):
     initial_importance: Importance
     emotional_valence: Valence
     visibility: Visibility
+    own: bool = Field(description="of the one who asks, who may change it")
+    related_personas: tuple[Identifier, ...]
     participants: tuple[str, ...]
     speaker: str | None
     source_message_ids: tuple[Identifier, ...]
@@ -65,6 +94,7 @@ class MemoryRecord(Contract):
     embedding_model: str
     embedding_dimension: int
     metadata: dict[str, Any]
+    merged_from: tuple[MergedMemory, ...] = ()
 
 
 class EditMemory(Contract):
@@ -78,6 +108,7 @@ class EditMemory(Contract):
     emotional_valence: Valence | None = None
     visibility: Visibility | None = None
     pinned: bool | None = None
+    related_personas: RelatedPersonas | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> EditMemory:
@@ -87,7 +118,8 @@ class EditMemory(Contract):
 
 
 class MergeMemories(Contract):
-    """The others become part of `into`, which keeps its text and gains their sources."""
+    """The others become part of `into`, which keeps its text and gains their sources; their texts stay in
+    `merged_from`."""
 
     persona_id: Identifier
     player_id: Identifier | None = Field(description="None: what the persona knows by itself, and only that")
@@ -105,8 +137,37 @@ class Erased(Contract):
 
 class SummaryRecord(Contract):
     conversation_id: Identifier
+    persona_id: Identifier
     content: str
     updated_at: AwareDatetime
+
+
+class WaitingMessage(Contract):
+    """Accepted, and not seen to end yet."""
+
+    job_id: Identifier
+    persona_id: Identifier | None = Field(description="None: the session's active one")
+    message: str
+    accepted_at: AwareDatetime
+
+
+class MemoryPage(Contract):
+    """What a player may see of a persona's memories, the newest first."""
+
+    memories: tuple[MemoryRecord, ...]
+    has_more: bool
+
+
+class ExportPage(Contract):
+    """The next of a player's records: all memories, then all turns, all summaries, all waiting messages. `after` of the
+    next page is `next`; None: that was all."""
+
+    player_id: Identifier
+    memories: tuple[MemoryRecord, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    summaries: tuple[SummaryRecord, ...] = ()
+    waiting: tuple[WaitingMessage, ...] = ()
+    next: str | None
 
 
 class PlayerExport(Contract):
@@ -116,3 +177,4 @@ class PlayerExport(Contract):
     memories: tuple[MemoryRecord, ...]
     turns: tuple[Turn, ...]
     summaries: tuple[SummaryRecord, ...]
+    waiting: tuple[WaitingMessage, ...] = ()

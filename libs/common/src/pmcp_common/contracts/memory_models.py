@@ -1,16 +1,41 @@
-"""Parameters and results of memory.store, stats, get_stats and persona.memory: rows of `methods`."""
+"""Parameters and results of memory.search, store, stats, get_stats and persona.memory: rows of `methods`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from pmcp_common.contracts.memories import Content, Importance, MemoryType, Metadata, Valence, Visibility
+from pmcp_common.contracts.chat_models import Message
+from pmcp_common.contracts.memories import (
+    Content,
+    Importance,
+    MemoryType,
+    Metadata,
+    RecalledMemory,
+    Valence,
+    Visibility,
+)
+from pmcp_common.contracts.memory_life_models import RelatedReferences
 from pmcp_common.contracts.method_models import OfPlayer, Result
 from pmcp_common.contracts.personas import Identifier
 
 _OF_PERSONA = "default: the active persona"
+
+
+class MemorySearchParams(OfPlayer):
+    query: Message
+    persona_id: Identifier | None = Field(default=None, description=_OF_PERSONA)
+    n_results: int = Field(default=5, ge=1, le=100)
+    memory_type: MemoryType | None = None
+    min_importance: Importance = 0.0
+    as_of: AwareDatetime | None = Field(default=None, description="only what had happened by then")
+
+
+class MemorySearchResult(Result):
+    memories: list[RecalledMemory] = Field(description="best first; `reasons` are the parts that `score` is the sum of")
+    query: str
+    result_count: int
 
 
 class MemoryStoreParams(OfPlayer):
@@ -19,7 +44,7 @@ class MemoryStoreParams(OfPlayer):
     memory_type: MemoryType = "user_input"
     importance: Importance = 0.5
     emotional_valence: Valence = 0.0
-    related_personas: list[Identifier] = Field(default_factory=list, max_length=64, description="kept in the metadata")
+    related_personas: RelatedReferences = Field(default_factory=list, description="ids or names of personas")
     visibility: Visibility = Field(
         default=Visibility.PRIVATE, description="private: this player and persona; shared: any persona; public: anyone"
     )

@@ -7,7 +7,7 @@ A method that streams answers with frames instead of one result; see `contracts/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -35,9 +35,25 @@ from pmcp_common.contracts.conversation_models import (
     VisualUpdateParams,
     VisualUpdateResult,
 )
-from pmcp_common.contracts.memories import Importance, MemoryType
+from pmcp_common.contracts.memory_life_models import (
+    MemoryEditParams,
+    MemoryEraseParams,
+    MemoryEraseResult,
+    MemoryExportParams,
+    MemoryExportResult,
+    MemoryForgetParams,
+    MemoryForgetResult,
+    MemoryGetParams,
+    MemoryListParams,
+    MemoryListResult,
+    MemoryMergeParams,
+    MemoryPinParams,
+    MemoryRecordResult,
+)
 from pmcp_common.contracts.memory_models import (
     MemoryGetStatsResult,
+    MemorySearchParams,
+    MemorySearchResult,
     MemoryStatsParams,
     MemoryStatsResult,
     MemoryStoreParams,
@@ -45,10 +61,36 @@ from pmcp_common.contracts.memory_models import (
     PersonaMemoryParams,
     PersonaMemoryResult,
 )
+from pmcp_common.contracts.memory_sharing_models import (
+    MemorySearchCrossPersonaParams,
+    MemorySearchCrossPersonaResult,
+    MemorySharedStatsResult,
+)
+from pmcp_common.contracts.memory_tending_models import (
+    MemoryDecayForceParams,
+    MemoryDecayForceResult,
+    MemoryDecayStartResult,
+    MemoryDecayStatsResult,
+    MemoryDecayStopResult,
+    MemoryPruneAllParams,
+    MemoryPruneAllResult,
+    MemoryPruneParams,
+    MemoryPruneRecommendationsParams,
+    MemoryPruneRecommendationsResult,
+    MemoryPruneResult,
+    MemoryPruneStatsResult,
+)
 from pmcp_common.contracts.method_models import NoParams as NoParams
 from pmcp_common.contracts.method_models import OfPlayer as OfPlayer
 from pmcp_common.contracts.method_models import Params as Params
 from pmcp_common.contracts.method_models import Result as Result
+from pmcp_common.contracts.persona_choice_models import (
+    PersonaListResult,
+    PersonaStatusParams,
+    PersonaStatusResult,
+    PersonaSwitchParams,
+    PersonaSwitchResult,
+)
 from pmcp_common.contracts.persona_models import (
     EmotionalGetStateParams,
     EmotionalGetStateResult,
@@ -63,7 +105,6 @@ from pmcp_common.contracts.persona_models import (
     PersonaUpdateParams,
     PersonaUpdateResult,
 )
-from pmcp_common.contracts.personas import Identifier
 from pmcp_common.contracts.relationship_models import (
     PersonaRelationshipParams,
     PersonaRelationshipResult,
@@ -85,115 +126,20 @@ from pmcp_common.contracts.session_models import (
     SessionResumeParams,
     SessionResumeResult,
 )
-
-
-class PersonaListItem(Result):
-    id: str
-    name: str
-    description: str
-    available: bool
-    social_energy: int
-    current_priority: str
-    cooldown_remaining: float = Field(ge=0, description="seconds")
-    personality_traits: dict[str, Any]
-    created_at: str
-
-
-class PersonaListResult(Result):
-    personas: list[PersonaListItem]
-    total_count: int
-    available_count: int
-
-
-class PersonaSwitchParams(OfPlayer):
-    persona_id: Identifier = Field(description="an id or a name, case-insensitive")
-
-
-class PersonaSwitchResult(Result):
-    persona_id: str
-    name: str
-    description: str
-    status: Literal["active"]
-    social_energy: int
-    available_time: int = Field(description="seconds")
-    current_priority: str
-    message: str
-    session_id: str
-    conversation_id: str
-
-
-class PersonaStatusParams(OfPlayer):
-    persona_id: Identifier | None = Field(default=None, description="default: the active persona")
-
-
-class PersonaStatusPersona(Result):
-    id: str
-    name: str
-    description: str
-    personality_traits: dict[str, Any]
-    topic_preferences: dict[str, int]
-    charisma: int
-    intelligence: int
-    social_rank: str
-
-
-class PersonaStatusState(Result):
-    interest_level: int
-    interaction_fatigue: int
-    current_priority: str
-    available_time: int
-    social_energy: int
-    cooldown_until: float
-    is_available: bool
-
-
-class PersonaStatusResult(Result):
-    persona: PersonaStatusPersona
-    interaction_state: PersonaStatusState
-    memory_stats: dict[str, Any] = Field(description="as memory.stats; {error} when the memory service is away")
-
-
-class StreamCancelParams(Params):
-    stream_id: Identifier
-    heard_chars: Annotated[int, Field(strict=True, ge=0, le=2**53)] | None = Field(
-        default=None, description="how much of the text was heard: the rest does not become memory; default: all sent"
-    )
-
-
-class StreamCancelResult(Result):
-    stream_id: str
-    status: Literal["cancelling", "done", "cancelled", "failed"] = Field(
-        description="cancelling: the end frame follows; otherwise the state the stream has ended in"
-    )
-
-
-class StreamReadParams(Params):
-    stream_id: Identifier
-    epoch: str | None = Field(default=None, max_length=64, description="of the frames seen so far, when any were")
-    after_seq: Annotated[int, Field(strict=True, ge=0, le=2**53)] = 0
-    limit: Annotated[int, Field(strict=True, ge=1, le=1000)] = 500
-
-
-class StreamReadResult(Result):
-    stream_id: str
-    epoch: str
-    state: str = Field(description="of the job now: queued, claimed, streaming, committing, done, cancelled, failed")
-    head_seq: int
-    events: list[dict[str, Any]] = Field(description="what `result` of each frame is, oldest first")
-
-
-class MemorySearchParams(OfPlayer):
-    query: Message
-    persona_id: Identifier | None = Field(default=None, description="default: the active persona")
-    n_results: int = Field(default=5, ge=1, le=100)
-    memory_type: MemoryType | None = None
-    min_importance: Importance = 0.0
-
-
-class MemorySearchResult(Result):
-    memories: list[dict[str, Any]]
-    query: str
-    result_count: int
+from pmcp_common.contracts.state_models import (
+    StateListParams,
+    StateListResult,
+    StateLoadParams,
+    StateLoadResult,
+    StateSaveParams,
+    StateSaveResult,
+)
+from pmcp_common.contracts.stream_models import (
+    StreamCancelParams,
+    StreamCancelResult,
+    StreamReadParams,
+    StreamReadResult,
+)
 
 
 class SystemStatusResult(Result):
@@ -306,12 +252,75 @@ _METHODS = (
         "What the player sees now: in the next prompts of this session.",
     ),
     Method("session.clear", SessionClearParams, SessionClearResult, "Begin anew: no persona, no talk, nothing seen."),
+    Method("state.save", StateSaveParams, StateSaveResult, "Keep this moment of the player's world under an id."),
+    Method(
+        "state.load",
+        StateLoadParams,
+        StateLoadResult,
+        "The player's world is as it was at a save, in this session; what came after is hidden, not lost.",
+    ),
+    Method("state.list", StateListParams, StateListResult, "The saves of this player."),
     Method("stream.cancel", StreamCancelParams, StreamCancelResult, "End a reply early. Repeating it is harmless."),
     Method("stream.read", StreamReadParams, StreamReadResult, "Events of a stream after a position, live or ended."),
     Method("memory.search", MemorySearchParams, MemorySearchResult, "What a persona remembers about a subject."),
     Method("memory.store", MemoryStoreParams, MemoryStoreResult, "Have a persona remember something."),
     Method("memory.stats", MemoryStatsParams, MemoryStatsResult, "Figures of what a persona remembers of a player."),
     Method("memory.get_stats", MemoryStatsParams, MemoryGetStatsResult, "The same in the words of other clients."),
+    Method("memory.list", MemoryListParams, MemoryListResult, "A persona's memories, as the player may see them."),
+    Method("memory.get", MemoryGetParams, MemoryRecordResult, "One memory, with all that is known of it."),
+    Method("memory.edit", MemoryEditParams, MemoryRecordResult, "Change one's own memory: text, weight, who sees it."),
+    Method("memory.pin", MemoryPinParams, MemoryRecordResult, "A pinned memory neither fades nor is pruned."),
+    Method("memory.merge", MemoryMergeParams, MemoryRecordResult, "Make several memories of one's own into one."),
+    Method(
+        "memory.forget",
+        MemoryForgetParams,
+        MemoryForgetResult,
+        "Forget one memory for good, with the turns it was made of and what was told of them.",
+    ),
+    Method("memory.export", MemoryExportParams, MemoryExportResult, "All that is kept of a player, page by page."),
+    Method(
+        "memory.erase",
+        MemoryEraseParams,
+        MemoryEraseResult,
+        "Erase all that is kept of a player, with every persona and in every save. Repeating it is harmless.",
+    ),
+    Method(
+        "memory.prune",
+        MemoryPruneParams,
+        MemoryPruneResult,
+        "Of more than 900 memories of a player with a persona, forget those least worth keeping, down to 800.",
+    ),
+    Method("memory.prune_all", MemoryPruneAllParams, MemoryPruneAllResult, "The same for every player and persona."),
+    Method(
+        "memory.prune_recommendations",
+        MemoryPruneRecommendationsParams,
+        MemoryPruneRecommendationsResult,
+        "What memory.prune would do now; nothing is changed.",
+    ),
+    Method("memory.prune_stats", NoParams, MemoryPruneStatsResult, "Figures of all pruning so far."),
+    Method(
+        "memory.decay_start",
+        NoParams,
+        MemoryDecayStartResult,
+        "Have memories fade and be pruned by themselves, as they do unless stopped. Repeating it is harmless.",
+    ),
+    Method(
+        "memory.decay_stop", NoParams, MemoryDecayStopResult, "No more of it until started. Repeating it is harmless."
+    ),
+    Method("memory.decay_stats", NoParams, MemoryDecayStatsResult, "Whether memories fade, how, and figures of it."),
+    Method(
+        "memory.decay_force",
+        MemoryDecayForceParams,
+        MemoryDecayForceResult,
+        "Take a share of the importance of a player's memories with a persona; without one, a whole cycle now.",
+    ),
+    Method(
+        "memory.search_cross_persona",
+        MemorySearchCrossPersonaParams,
+        MemorySearchCrossPersonaResult,
+        "What personas have shared or made public about a subject.",
+    ),
+    Method("memory.shared_stats", NoParams, MemorySharedStatsResult, "Figures of shared and public memories."),
     Method("persona.memory", PersonaMemoryParams, PersonaMemoryResult, "Deprecated: use memory.search."),
     Method(
         "relationship.get",
@@ -340,7 +349,7 @@ _METHODS = (
         "A persona's mood now, what moved it and why.",
     ),
     Method("emotional.update_state", EmotionalUpdateStateParams, EmotionalUpdateStateResult, "Set a persona's mood."),
-    Method("system.status", NoParams, SystemStatusResult, "Whether the parts work, and the session's persona."),
+    Method("system.status", OfPlayer, SystemStatusResult, "Whether the parts work, and the session's persona."),
     Method("system.models", NoParams, SystemModelsResult, "Which model answers, as the workers verified it."),
     Method("rpc.discover", NoParams, DiscoverResult, "This table as an OpenRPC document."),
     Method("session.get_info", NoParams, SessionInfoResult, "This session: id, persona, counts."),
