@@ -16,15 +16,15 @@ import pytest
 from pydantic import SecretStr
 
 from pmcp_memory.app import build_app
-from pmcp_memory.embedding import DIMENSION, Embedder, EmbeddingFailed, Urgency, Vector
+from pmcp_memory.embedding import Embedder, EmbeddingFailed, Urgency, Vector
 from pmcp_memory.settings import MemorySettings
 from pmcp_memory.store import MIGRATIONS
+
+DIMENSION = 384
 
 
 class WordEmbedder:
     """Texts are near when they share words. Same interface and failure as the real ones."""
-
-    dimension = DIMENSION
 
     def __init__(self) -> None:
         self.name = "words"
@@ -84,6 +84,19 @@ class Service:
         assert (await self.commit(turn, tenant=tenant)).json() == {"stored": 1}
         assert (await self.remember(turn, tenant=tenant)).json() == {"stored": 1}
         return turn
+
+    async def summarised(
+        self, conversation_id: str, content: str, persona_id: str = "aria", player_id: str = "p1"
+    ) -> None:
+        """A summary is there, however it came about."""
+        await self.rows.execute(
+            "INSERT INTO memory.summaries (tenant_id, conversation_id, persona_id, player_id, content, upto_position)"
+            " VALUES ('local', $1, $2, $3, $4, 1)",
+            conversation_id,
+            persona_id,
+            player_id,
+            content,
+        )
 
     async def context(self, query: str, *, tenant: str = "local", **changes: Any) -> dict[str, Any]:
         body = {"persona_id": "aria", "player_id": "p1", "conversation_id": "c1", "query": query, **changes}

@@ -52,12 +52,20 @@ async def test_a_settled_job_leaves_and_leaving_twice_does_nothing(service: Serv
     assert await lost(service, "second") == ["job-1"]
 
 
+async def test_what_was_accepted_too_long_ago_leaves_the_record(service: Service) -> None:
+    await call(service, "record", jobs=[job(1), job(2), job(3, tenant="other")])
+    assert (await call(service, "purge", accepted_before_ms=1002))["rows"] == 1
+    assert await lost(service, "second") == ["job-2", "job-3"]
+    assert (await call(service, "purge", accepted_before_ms=1002))["rows"] == 0
+
+
 @pytest.mark.parametrize(
     ("verb", "body"),
     [
         ("record", {"jobs": [job(number) for number in range(MAX_JOBS + 1)]}),
         ("record", {"jobs": [job(1) | {"submission": "x" * 200_001}]}),
         ("lost", {"epoch": "", "limit": 1}),
+        ("purge", {"accepted_before_ms": -1}),
         ("lost", {"epoch": "x", "limit": MAX_JOBS + 1}),
     ],
 )

@@ -92,8 +92,8 @@ async def test_a_new_conversation_is_empty_and_that_is_no_failure(service: Servi
 async def test_the_summary_comes_with_the_turns_it_goes_before(service: Service) -> None:
     await service.commit(service.turn("one"), service.turn("two"))
     await service.rows.execute(
-        "INSERT INTO memory.summaries (tenant_id, conversation_id, content, upto_position)"
-        " VALUES ('local', 'c1', 'They met.', 1), ('other', 'c1', 'Canary.', 1)"
+        "INSERT INTO memory.summaries (tenant_id, conversation_id, persona_id, player_id, content, upto_position)"
+        " VALUES ('local', 'c1', 'aria', 'p1', 'They met.', 1), ('other', 'c1', 'aria', 'p1', 'Canary.', 1)"
     )
     context = await service.context("x")
     assert context["summary"] == "They met."

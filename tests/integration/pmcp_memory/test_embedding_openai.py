@@ -9,8 +9,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from pmcp_memory.embedding import DIMENSION, EmbeddingFailed
+from pmcp_memory.embedding import MAX_DIMENSION, EmbeddingFailed
 from pmcp_memory.embedding_openai import OpenAiEmbedder
+
+DIMENSION = 768
 
 Answer = Callable[[list[str]], Any]
 
@@ -66,7 +68,8 @@ async def test_unit_vectors_come_in_the_order_of_their_index(
     assert all(sum(value * value for value in vector) == pytest.approx(1) for vector in vectors)
     bodies = [body for body, _ in scripted.requests]
     assert [len(body["input"]) for body in bodies] == [64, 36]
-    assert bodies[0]["dimensions"] == DIMENSION
+    assert {len(vector) for vector in vectors} == {DIMENSION}
+    assert "dimensions" not in bodies[0]
     assert scripted.requests[0][1] == "Bearer key"
     assert embedder.name == "openai/small"
 
@@ -77,7 +80,8 @@ async def test_unit_vectors_come_in_the_order_of_their_index(
         lambda _texts: {},
         lambda _texts: {"data": []},
         lambda _texts: {"data": [{"index": 1, "embedding": [1.0] * DIMENSION}]},
-        lambda _texts: {"data": [{"index": 0, "embedding": [1.0] * 7}]},
+        lambda _texts: {"data": [{"index": 0, "embedding": []}]},
+        lambda _texts: {"data": [{"index": 0, "embedding": [1.0] * (MAX_DIMENSION + 1)}]},
         lambda _texts: {"data": [{"index": 0, "embedding": [0.0] * DIMENSION}]},
         lambda _texts: {"data": [{"index": 0, "embedding": ["a"] * DIMENSION}]},
     ],
@@ -89,6 +93,19 @@ async def test_any_other_answer_is_a_failure_and_never_a_vector(
     scripted.answer = answer
     with pytest.raises(EmbeddingFailed):
         await (await open_embedder(url)).embed(["one"])
+
+
+async def test_fewer_dimensions_are_asked_for_by_name_and_another_number_is_a_failure(
+    server: tuple[Server, str], open_embedder: Callable[..., Awaitable[OpenAiEmbedder]]
+) -> None:
+    scripted, url = server
+    embedder = await open_embedder(url, dimension=256)
+    with pytest.raises(EmbeddingFailed, match="768 dimensions instead of 256"):
+        await embedder.embed(["one"])
+    assert scripted.requests[0][0]["dimensions"] == 256
+    assert embedder.name == "openai/small/256"
+    scripted.answer = lambda _texts: {"data": [{"index": 0, "embedding": [1.0] * 256}]}
+    assert len((await embedder.embed(["one"]))[0]) == 256
 
 
 async def test_a_refusal_and_an_absent_server_are_failures(

@@ -9,8 +9,10 @@ from typing import Any
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 
+from pmcp_memory.cues import cues_of
 from pmcp_memory.embedding import Urgency, Vector
 from tests.integration.pmcp_memory.conftest import Service
 
@@ -65,17 +67,73 @@ async def test_one_bad_memory_stores_none(service: Service, fault: dict[str, Any
 async def test_a_thousand_at_once_are_stored_and_more_are_refused(service: Service) -> None:
     contents = [f"fact number {number}" for number in range(1_000)]
     assert len(await store(service, *contents)) == 1_000
-    body = {**OWNER, "memories": [{"content": "x"}] * 1_001}
-    assert (await service.http.post("/v1/local/memories", json=body)).status_code == 422
+    for many in (1_001, 10_000):
+        body = {**OWNER, "memories": [{"content": "x"}] * many}
+        answer = await service.http.post("/v1/local/memories", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, -32602)
+        assert answer.json()["detail"] == "Invalid request: body.memories: too_long (max_length 1000)"
     assert await service.rows.fetchval("SELECT count(*) FROM memory.memories") == 1_000
 
 
+async def test_many_stores_at_once_are_each_stored_or_refused_with_a_reason(service: Service) -> None:
+    async def one(number: int) -> httpx.Response:
+        body = {**OWNER, "memories": [{"content": f"fact {number} a"}, {"content": f"fact {number} b"}]}
+        return await service.http.post("/v1/local/memories", json=body)
+
+    answers = await asyncio.gather(*(one(number) for number in range(300)))
+    stored = [one for answer in answers if answer.status_code == 200 for one in answer.json()["ids"]]
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert len(stored) >= 2
+    rows = await service.rows.fetch("SELECT id FROM memory.memories")
+    assert sorted(row["id"] for row in rows) == sorted(stored)
+
+
+@pytest.mark.parametrize(
+    "query", ["the and of", "?!", " \u00a0 ", "\U0001f600", "a & b | !c :* <->", "'", "x" * 32_000]
+)
+async def test_a_query_without_words_or_of_odd_ones_is_answered(service: Service, query: str) -> None:
+    await store(service, "my dog is called Rex")
+    body = {**OWNER, "query": query}
+    answer = await service.http.post("/v1/local/memories/search", json=body)
+    assert answer.status_code == 200
+    assert [one["content"] for one in answer.json()["memories"]] == ["my dog is called Rex"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"query": ""},
+        {"query": "a\0b"},
+        {"query": "x" * 32_769},
+        {"min_importance": 1.1},
+        {"min_importance": "NaN"},
+        {"n_results": 0},
+        {"n_results": 101},
+        {"persona_id": ""},
+        {"player_id": "p\0"},
+        {"memory_type": "Bad Type"},
+        {"as_of": "yesterday"},
+    ],
+)
+async def test_a_bad_search_is_refused_with_a_reason(service: Service, fault: dict[str, Any]) -> None:
+    answer = await service.http.post("/v1/local/memories/search", json={**OWNER, "query": "x", **fault})
+    assert (answer.status_code, answer.json()["code"]) == (422, -32602)
+
+
+async def test_an_unknown_persona_or_player_remembers_nothing(service: Service) -> None:
+    await store(service, "my dog is called Rex")
+    for who in ({"persona_id": "nobody"}, {"player_id": "nobody"}):
+        answer = await service.http.post("/v1/local/memories/search", json={**OWNER, "query": "dog", **who})
+        assert answer.json() == {"memories": []}
+
+
 async def test_a_vector_that_is_none_stores_nothing(service: Service) -> None:
+    await store(service, "a good one says how long the vectors are")
     for bad in ([float("nan")] * 384, [float("inf")] * 384, [1.0] * 3):
         service.embedder._vector = lambda _text, bad=bad: bad  # type: ignore[method-assign, misc]
         answer = await service.http.post("/v1/local/memories", json={**OWNER, "memories": [{"content": "x"}]})
         assert (answer.status_code, answer.json()["code"]) == (503, -32002)
-    assert await service.rows.fetchval("SELECT count(*) FROM memory.memories") == 0
+    assert await service.rows.fetchval("SELECT count(*) FROM memory.memories") == 1
 
 
 async def test_an_edited_text_is_found_by_its_new_words(service: Service) -> None:
@@ -87,6 +145,97 @@ async def test_an_edited_text_is_found_by_its_new_words(service: Service) -> Non
     row = await service.rows.fetchrow("SELECT words::text AS words FROM memory.memories WHERE id = $1", one)
     assert row is not None
     assert "rex" not in row["words"]
+
+
+async def test_an_edited_text_leaves_no_trace_of_the_old_one(service: Service) -> None:
+    told = service.turn("Did you know that canary 7 is my middle name?", created_at="2026-03-01T12:00:00Z")
+    reply = service.turn(
+        "I did not, and I shall keep it to myself", role="assistant", created_at="2026-03-01T12:00:01Z"
+    )
+    late = service.turn("Why is that, may I ask?", role="assistant", created_at="2026-03-01T12:00:02Z")
+    await service.commit(told, reply)
+    await service.remember(told, reply)
+    await service.summarised("c1", "The canary name.")
+    memory_id = await memory_of(service, "m1")
+    edit = {**OWNER, "content": "Is it not odd that Ilse is my middle name?"}
+    edited = (await service.http.patch(f"/v1/local/memories/{memory_id}", json=edit)).json()
+    assert edited["content"] == edit["content"]
+    await service.commit(late)
+    await service.remember(late)
+    for table in ("memories", "turns", "summaries"):
+        dump = await service.rows.fetchval(f"SELECT string_agg(t::text, ' ') FROM memory.{table} t")
+        assert "canar" not in (dump or "")
+    rows = await service.rows.fetch("SELECT cues, lead_in FROM memory.memories ORDER BY ordinal")
+    assert [row["lead_in"] for row in rows] == ["", edit["content"], ""]
+    assert rows[0]["cues"] == cues_of(edit["content"]) != cues_of(told["content"])
+    assert "odd that Ilse" in service.embedder.asked[-2] + service.embedder.asked[-3]
+    assert (await service.context("x"))["summary"] is None
+    assert (await service.context("x"))["turns"][0]["content"] == edit["content"]
+
+
+async def test_an_edit_of_other_things_leaves_text_turns_and_summary(service: Service) -> None:
+    turn = await service.learn("my dog is called Rex")
+    await service.summarised("c1", "They met.")
+    before = len(service.embedder.asked)
+    edit = {**OWNER, "content": turn["content"], "pinned": True, "importance": 0.9}
+    url = f"/v1/local/memories/{await memory_of(service, 'm1')}"
+    assert (await service.http.patch(url, json=edit)).json()["pinned"]
+    assert len(service.embedder.asked) == before
+    assert (await service.context("x"))["summary"] == "They met."
+
+
+@pytest.mark.parametrize("what", ["edit", "forget"])
+async def test_vectors_are_made_while_nothing_is_locked_and_a_change_meanwhile_is_seen(
+    service: Service, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    asked = service.turn("Do you like my dog Rex?", created_at="2026-03-01T12:00:00Z")
+    reply = service.turn("Of course, who would not", role="assistant", created_at="2026-03-01T12:00:02Z")
+    await service.commit(asked, reply)
+    await service.remember(asked, reply)
+    embed, times = service.embedder.embed, 0
+
+    async def meanwhile(texts: Sequence[str], urgency: Urgency = Urgency.STORE) -> list[Vector]:
+        nonlocal times
+        times += 1
+        if times == 1:
+            await service.rows.execute("SET lock_timeout = '1s'")
+            await service.rows.execute("UPDATE memory.turns SET metadata = '{}'")
+            await service.rows.execute("UPDATE memory.memories SET content = content || ' indeed'")
+        return await embed(texts, urgency)
+
+    monkeypatch.setattr(service.embedder, "embed", meanwhile)
+    url = f"/v1/local/memories/{await memory_of(service, 'm1')}"
+    if what == "edit":
+        answer = await service.http.patch(url, json={**OWNER, "content": "Do you like my cat?"})
+    else:
+        answer = await service.http.delete(url, params=OWNER)
+    assert answer.status_code == 200
+    assert times == 2
+    row = await service.rows.fetchrow("SELECT content, lead_in FROM memory.memories WHERE source_message_ids[1] = 'm2'")
+    lead_in = "Do you like my cat?" if what == "edit" else ""
+    assert row is not None
+    assert dict(row) == {"content": "Of course, who would not indeed", "lead_in": lead_in}
+    assert service.embedder.asked[-1].endswith("Of course, who would not indeed")
+
+
+async def test_a_memory_that_others_change_all_the_time_is_a_conflict_and_stays(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = service.turn("Do you like my dog Rex?", created_at="2026-03-01T12:00:00Z")
+    reply = service.turn("Of course, who would not", role="assistant", created_at="2026-03-01T12:00:02Z")
+    await service.commit(asked, reply)
+    await service.remember(asked, reply)
+    embed = service.embedder.embed
+
+    async def meanwhile(texts: Sequence[str], urgency: Urgency = Urgency.STORE) -> list[Vector]:
+        await service.rows.execute("UPDATE memory.memories SET content = content || '!'")
+        return await embed(texts, urgency)
+
+    monkeypatch.setattr(service.embedder, "embed", meanwhile)
+    one = await memory_of(service, "m1")
+    answer = await service.http.patch(f"/v1/local/memories/{one}", json={**OWNER, "content": "x"})
+    assert answer.status_code == 409
+    assert (await read(service, one))["content"].startswith("Do you like my dog Rex?!")
 
 
 async def test_an_edit_of_nothing_is_refused(service: Service) -> None:
@@ -107,6 +256,20 @@ async def test_merging_keeps_the_sources_and_the_greater_importance(service: Ser
     assert (await service.http.post("/v1/local/remember", json={"message_ids": ["m1", "m2"]})).json() == {"stored": 0}
 
 
+async def test_merging_keeps_the_texts_that_go_as_provenance(service: Service) -> None:
+    one, two, three = await store(service, "Rex is my dog", "my dog is called Rex", "a dog named Rex lives with me")
+    merge = "/v1/local/memories/merge"
+    await service.http.post(merge, json={**OWNER, "into": two, "others": [three]})
+    merged = (await service.http.post(merge, json={**OWNER, "into": one, "others": [two]})).json()
+    assert merged["content"] == "Rex is my dog"
+    told = [(part["id"], part["content"]) for part in merged["merged_from"]]
+    assert told == [(two, "my dog is called Rex"), (three, "a dog named Rex lives with me")]
+    assert {part["merged_at"] > part["created_at"] for part in merged["merged_from"]} == {True}
+    await service.http.patch(f"/v1/local/memories/{one}", json={**OWNER, "visibility": "public"})
+    seen = await read(service, one, player_id="p2")
+    assert (seen["content"], seen["merged_from"]) == ("Rex is my dog", [])
+
+
 async def test_what_is_forgotten_leaves_no_trace(service: Service) -> None:
     secret = service.turn("Do you know that canary is my middle name?", created_at="2026-03-01T12:00:00Z")
     reply = service.turn(
@@ -116,10 +279,7 @@ async def test_what_is_forgotten_leaves_no_trace(service: Service) -> None:
     )
     await service.commit(secret, reply)
     await service.remember(secret, reply)
-    await service.rows.execute(
-        "INSERT INTO memory.summaries (tenant_id, conversation_id, content, upto_position)"
-        " VALUES ('local', 'c1', 'The canary name.', 1)"
-    )
+    await service.summarised("c1", "The canary name.")
     memory_id = await service.rows.fetchval("SELECT id FROM memory.memories WHERE source_message_ids[1] = 'm1'")
     answer = await service.http.delete(f"/v1/local/memories/{memory_id}", params=OWNER)
     assert answer.json() == {"memories": 1, "turns": 1, "summaries": 1}
@@ -153,10 +313,8 @@ async def test_what_is_forgotten_leaves_no_trace_in_any_conversation_it_came_fro
     )
     await service.commit(asked, reply)
     await service.remember(asked, reply)
-    await service.rows.execute(
-        "INSERT INTO memory.summaries (tenant_id, conversation_id, content, upto_position)"
-        " VALUES ('local', 'c1', 'canary', 1), ('local', 'c2', 'canary too', 1)"
-    )
+    await service.summarised("c1", "canary")
+    await service.summarised("c2", "canary too")
     into, other = [await memory_of(service, message_id) for message_id in ("m1", "m2")]
     assert into != other
     merged = await service.http.post("/v1/local/memories/merge", json={**OWNER, "into": into, "others": [other]})
@@ -325,10 +483,8 @@ async def test_a_player_is_exported_and_erased_in_one_call(service: Service) -> 
     await service.learn("canary one")
     await service.learn("canary two", persona_id="kira", conversation_id="c2")
     await service.learn("mine", player_id="p2", conversation_id="c3")
-    await service.rows.execute(
-        "INSERT INTO memory.summaries (tenant_id, conversation_id, content, upto_position)"
-        " VALUES ('local', 'c1', 'canary', 1), ('local', 'c3', 'kept', 1)"
-    )
+    await service.summarised("c1", "canary")
+    await service.summarised("c3", "kept", player_id="p2")
     exported = (await service.http.get("/v1/local/players/p1/export")).json()
     assert sorted(memory["content"] for memory in exported["memories"]) == ["canary one", "canary two"]
     assert [turn["content"] for turn in exported["turns"]] == ["canary one", "canary two"]
@@ -339,6 +495,38 @@ async def test_a_player_is_exported_and_erased_in_one_call(service: Service) -> 
         dump = await service.rows.fetchval(f"SELECT string_agg(t::text, ' ') FROM memory.{table} t")
         assert "canary" not in dump
     assert await service.search("mine", player_id="p2") == ["mine"]
+
+
+async def test_messages_that_wait_for_an_answer_are_exported_and_erased(service: Service) -> None:
+    jobs = [
+        {
+            "tenant": "local",
+            "job_id": f"job-{player}",
+            "epoch": "e",
+            "accepted_at_ms": 1_000,
+            "submission": orjson.dumps(
+                {"player_id": player, "message": f"canary of {player}", "persona_id": "aria"}
+            ).decode(),
+        }
+        for player in ("p1", "p2")
+    ]
+    odd = [{**jobs[0], "job_id": "odd", "submission": "not JSON"}, {**jobs[0], "tenant": "elsewhere"}]
+    await service.http.post("/v1/accepted-jobs/record", json={"jobs": [*jobs, *odd]})
+    exported = (await service.http.get("/v1/local/players/p1/export")).json()
+    assert [(one["job_id"], one["message"]) for one in exported["waiting"]] == [("job-p1", "canary of p1")]
+    assert exported["waiting"][0]["accepted_at"] == "1970-01-01T00:00:01Z"
+    await service.http.delete("/v1/local/players/p1")
+    left = await service.rows.fetch("SELECT tenant_id, job_id FROM jobs.accepted ORDER BY tenant_id, job_id")
+    assert [tuple(row) for row in left] == [("elsewhere", "job-p1"), ("local", "job-p2"), ("local", "odd")]
+
+
+async def test_an_emptied_summary_does_not_outlive_its_player(service: Service) -> None:
+    await service.learn("canary secret")
+    await service.summarised("c1", "canary")
+    await forget(service, await memory_of(service, "m1"))
+    assert await service.rows.fetchval("SELECT count(*) FROM memory.summaries") == 1
+    await service.http.delete("/v1/local/players/p1")
+    assert await service.rows.fetchval("SELECT count(*) FROM memory.summaries") == 0
 
 
 async def test_accesses_are_counted_and_the_birth_of_a_memory_stays(service: Service) -> None:

@@ -188,3 +188,19 @@ async def test_places_go_on_counting_when_a_turn_was_forgotten(service: Service)
     await converse(service, "my cat is called Tom", "Two animals then, and one of them is very quiet indeed")
     rows = await service.rows.fetch("SELECT ordinal FROM memory.memories ORDER BY ordinal")
     assert [row["ordinal"] for row in rows] == [2, 3, 4]
+
+
+async def test_a_long_message_is_not_cut_by_the_alphabet(service: Service) -> None:
+    await service.learn("my zebra is called Quill")
+    told = " ".join(f"{letter}{number}word" for letter in "abcdefghij" for number in range(10))
+    (found,) = await recall(service, f"{told} and then a zebra came")
+    assert found["reasons"]["wording"] > 0
+
+
+async def test_a_long_message_asks_by_its_last_question(service: Service) -> None:
+    await service.learn("my zebra is called Quill")
+    await service.learn("the harbour tax rose and the harbour was closed")
+    talk = "I went down to the harbour and paid the harbour tax again. " * 8
+    (first, *_) = await recall(service, f"{talk} Do you know what my zebra is called?")
+    assert first["content"] == "my zebra is called Quill"
+    assert service.embedder.asked[-1] == "Do you know what my zebra is called?"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources.abc import Traversable
@@ -17,11 +17,15 @@ from pmcp_common.postgres import connect_pool
 from pmcp_memory import app
 from pmcp_memory.database import Database
 from pmcp_memory.decay import DecayMode
+from pmcp_memory.embedding import Urgency, Vector
+from pmcp_memory.model_store import ModelStore
 from pmcp_memory.settings import MemorySettings
 from pmcp_memory.store import MIGRATIONS, MemoryStore, NewMemory
-from pmcp_memory.upkeep import LeaseLost, Rules, Upkeep
+from pmcp_memory.tending import Rules, Tending
+from pmcp_memory.tending_store import TendingStore
+from pmcp_memory.upkeep import LeaseLost, Upkeep
 from pmcp_memory.upkeep_store import UpkeepStore
-from tests.integration.pmcp_memory.conftest import WordEmbedder
+from tests.integration.pmcp_memory.conftest import DIMENSION, WordEmbedder
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -42,6 +46,8 @@ class House:
     pool: asyncpg.Pool
     store: MemoryStore
     upkeep_store: UpkeepStore
+    models: ModelStore
+    tending_store: TendingStore
     embedder: WordEmbedder
     clock: SetClock
 
@@ -52,7 +58,9 @@ class House:
         limit: int = 100_000,
         exact: int = 20_000,
     ) -> Upkeep:
-        return Upkeep(self.upkeep_store, self.embedder, self.clock, holder, Rules(mode, limit, exact))
+        rules = Rules(mode, max_memories=limit)
+        tending = Tending(self.tending_store, self.clock, rules)
+        return Upkeep(self.upkeep_store, self.models, tending, self.embedder, self.clock, holder, exact_memories=exact)
 
     async def remember(
         self, *contents: str, days: float = 0, importance: float = 0.5, player: str = "p1", model: str | None = None
@@ -75,7 +83,17 @@ async def house(make_database: Callable[[Mapping[str, Traversable]], Awaitable[s
     dsn = await make_database({"memory": MIGRATIONS})
     pool = await connect_pool(dsn, application_name="test", vectors=True)
     database = Database(pool, acquire_timeout_seconds=5)
-    yield House(pool, MemoryStore(database), UpkeepStore(database), WordEmbedder(), SetClock())
+    models = ModelStore(database)
+    await models.dimension_of("words", DIMENSION)
+    yield House(
+        pool,
+        MemoryStore(database),
+        UpkeepStore(database),
+        models,
+        TendingStore(database),
+        WordEmbedder(),
+        SetClock(),
+    )
     await pool.close()
 
 
@@ -92,7 +110,7 @@ async def test_decay_is_the_same_however_often_it_runs(house: House) -> None:
     await house.remember("great", days=300, importance=0.9)
     await house.remember("young")
     for _ in range(3):
-        await house.pool.execute("UPDATE memory.upkeep SET done_at = 'epoch' WHERE name = 'decay'")
+        await house.pool.execute("UPDATE memory.tending SET cycle_at = 'epoch'")
         await house.upkeep().run_once()
         assert await house.importances() == {"old": 0.25, "older": 0.1, "great": 0.9, "young": 0.5}
 
@@ -104,6 +122,24 @@ async def test_a_recalled_memory_is_fresh_again(house: House) -> None:
     house.clock.time += timedelta(hours=7)
     await house.upkeep().run_once()
     assert await house.importances() == {"old": 0.5}
+
+
+async def test_in_a_world_with_a_clock_of_its_own_memories_age_by_it(house: House) -> None:
+    await house.remember("long ago there", "lately there", "recalled lately there")
+    await house.remember("old here", days=30)
+    first, last = datetime(1203, 1, 1, tzinfo=UTC), datetime(1203, 1, 31, tzinfo=UTC)
+    set_time = "UPDATE memory.memories SET world_time = $2 WHERE content = $1"
+    for content, time in (("long ago there", first), ("lately there", last), ("recalled lately there", first)):
+        await house.pool.execute(set_time, content, time)
+    await house.store.count_accesses("local", {"p1-recalled lately there": 1}, house.clock.now())
+    house.clock.time += timedelta(days=10)
+    await house.upkeep().run_once()
+    assert await house.importances() == {
+        "long ago there": 0.25,
+        "lately there": 0.5,
+        "recalled lately there": 0.5,
+        "old here": 0.1984,
+    }
 
 
 async def test_no_decay_leaves_all_as_it_is(house: House) -> None:
@@ -195,12 +231,26 @@ async def test_background_work_has_connections_and_a_statement_limit_of_its_own(
     assert limits == ["2s", "1min"]
 
 
-async def test_of_many_replicas_one_works(house: House) -> None:
+async def test_of_many_replicas_one_works(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await house.remember(*(f"fact {number}" for number in range(100)), model="older")
-    done = await asyncio.gather(*(house.upkeep(f"replica {number}").run_once() for number in range(5)))
-    assert sum(done) >= 1
-    # Each text was embedded once when stored and once anew, whoever did it.
-    assert len(house.embedder.asked) == 200
+    embedding, may_go_on = asyncio.Event(), asyncio.Event()
+    embed = house.embedder.embed
+
+    async def wait(texts: Sequence[str], urgency: Urgency = Urgency.STORE) -> list[Vector]:
+        embedding.set()
+        await may_go_on.wait()
+        return await embed(texts, urgency)
+
+    monkeypatch.setattr(house.embedder, "embed", wait)
+    async with asyncio.timeout(5):
+        one = asyncio.create_task(house.upkeep("replica 0").run_once())
+        await embedding.wait()
+        # The lease is held: nobody else begins, however often asked.
+        assert not any(await asyncio.gather(*(house.upkeep(f"replica {n}").run_once() for n in range(1, 5))))
+        may_go_on.set()
+        assert await one
+    # Each text was embedded once when stored and once anew.
+    assert sorted(house.embedder.asked) == sorted([f"fact {number}" for number in range(100)] * 2)
 
 
 async def test_a_lease_that_ran_out_is_taken_over_and_its_holder_stops(house: House) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmcp_memory.cues import Cue, cues_of, last_question, read_question, without_names
+from pmcp_memory.cues import LONG_WORDS, Cue, asked_at_last, cues_of, last_question, read_question, without_names
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,33 @@ def test_any_text_can_be_read(text: str) -> None:
     assert last_question(text) == "" or last_question(text).endswith("?")
     assert set(read_question(text).months) <= set(range(1, 13))
     assert without_names(text, ["Jon", "a b"]) != "" or text == ""
+
+
+TALK = " ".join(["It rained all day and the goats were in the kitchen again."] * 10)
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ("What is my name?", "What is my name?"),
+        (f"{TALK} What did I tell you about the house that my sister bought in Merrow?", None),
+        (
+            f"{TALK} Ilse came over with her new dog. What was it called again?",
+            "Ilse came over with her new dog. What was it called again?",
+        ),
+        (f"{TALK} \u201cWhat did I tell you about the house that my sister bought then?\u201d", None),
+        (f"{TALK} He sings. What did I tell you about my sister?", "What did I tell you about my sister?"),
+        (f"{TALK} My brother has come to town with his wife. What do you think?", None),
+        (TALK, TALK),
+        (f"Is that so? {TALK}", f"Is that so? {TALK}"),
+        ("word " * 100 + "?", "word " * 100 + "?"),
+    ],
+)
+def test_of_a_long_message_its_end_asks(message: str, asked: str | None) -> None:
+    assert asked_at_last(message) == (message.removeprefix(TALK).strip() if asked is None else asked)
+
+
+@given(st.text(max_size=600))
+def test_what_is_asked_is_never_empty_unless_the_message_is(message: str) -> None:
+    assert asked_at_last(message).strip() or not message.strip()
+    assert len(message.split()) > LONG_WORDS or asked_at_last(message) == message

@@ -12,7 +12,6 @@ from pmcp_memory.embedding_cache import CachedEmbedder
 
 class CountingEmbedder:
     name = "counting"
-    dimension = 1
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []

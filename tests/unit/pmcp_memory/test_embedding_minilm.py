@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from pmcp_memory.embedding import DIMENSION, EmbeddingFailed, Urgency, Vector
+from pmcp_memory.embedding import EmbeddingFailed, Urgency, Vector
 from pmcp_memory.embedding_minilm import (
     MAX_TOKENS,
     MiniLmEmbedder,
@@ -94,7 +94,7 @@ def encoder(cache: Path) -> MiniLmEncoder:
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:20])
 def test_a_vector_points_where_the_full_model_points(encoder: MiniLmEncoder, text: str) -> None:
     vector = np.array(encoder.encode(text))
-    assert vector.shape == (DIMENSION,)
+    assert vector.shape == (384,)
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
     assert float(vector @ Reference(weights_directory()).encode(text)) >= 0.98
 

@@ -61,3 +61,11 @@ def test_every_message_of_a_player_is_remembered_as_input() -> None:
     judgement = judge(Role.USER, "hi")
     assert judgement is not None
     assert judgement.memory_type == "user_input"
+
+
+@pytest.mark.parametrize("text", ["My brother died in the war, I will never forget it!", "hi"])
+def test_what_a_persona_heard_from_another_matters_four_fifths(text: str) -> None:
+    said, heard = judge(Role.USER, text), judge(Role.USER, text, from_persona=True)
+    assert said is not None
+    assert heard is not None
+    assert heard.importance == pytest.approx(max(0.1, 0.8 * said.importance), abs=0.001)

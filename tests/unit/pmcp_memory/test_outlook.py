@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import pytest
+
+from pmcp_common.contracts.errors import Unavailable
 from pmcp_memory.outlook import KEPT_SECONDS, LARGE_KEPT_SECONDS, MAX_VIEWERS, Outlook
 from pmcp_memory.recall_store import Viewer, Visible
 
@@ -15,10 +19,16 @@ class Source:
     def __init__(self, memories: int) -> None:
         self.memories = memories
         self.asked: list[Viewer] = []
+        self.away = False
+        self.held = asyncio.Event()
+        self.held.set()
         self.shares_asked = 0
 
     async def describe(self, viewer: Viewer) -> Visible:
         self.asked.append(viewer)
+        await self.held.wait()
+        if self.away:
+            raise Unavailable("The memory database is away", retry_after=1)
         return Visible(self.memories, ("Mira",))
 
     async def word_shares(self) -> Mapping[str, float]:
@@ -36,13 +46,39 @@ class SetClock:
         return self.seconds
 
 
-async def test_a_small_memory_is_asked_about_once_a_minute() -> None:
+async def test_a_small_memory_is_asked_about_once_a_minute_and_no_reply_waits_for_it() -> None:
     source, clock = Source(10), SetClock()
     outlook = Outlook(source, clock)
-    for seconds in (0.0, KEPT_SECONDS - 1, KEPT_SECONDS + 1):
-        clock.seconds = seconds
-        assert await outlook.of(ONE) == Visible(10, ("Mira",))
+    assert await outlook.of(ONE) == Visible(10, ("Mira",))
+    clock.seconds = KEPT_SECONDS - 1
+    await outlook.of(ONE)
+    assert len(source.asked) == 1
+    clock.seconds, source.memories = KEPT_SECONDS + 1, 20
+    source.held.clear()
+    for _ in range(3):
+        assert (await outlook.of(ONE)).memories == 10
+    source.held.set()
+    async with asyncio.timeout(5):
+        while (await outlook.of(ONE)).memories == 10:  # noqa: ASYNC110
+            await asyncio.sleep(0)
     assert len(source.asked) == 2
+
+
+async def test_a_failure_behind_the_replies_leaves_what_is_known(caplog: pytest.LogCaptureFixture) -> None:
+    source, clock = Source(10), SetClock()
+    outlook = Outlook(source, clock)
+    await outlook.of(ONE)
+    clock.seconds, source.away = KEPT_SECONDS + 1, True
+    await outlook.of(ONE)
+    async with asyncio.timeout(5):
+        while not caplog.records:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert (await outlook.of(ONE)).memories == 10
+    await outlook.close()
+
+
+async def test_frequent_words_are_ordered_by_how_often_they_are_said() -> None:
+    assert list(await Outlook(Source(0), SetClock()).frequent_words()) == ["dog", "day"]
 
 
 async def test_a_large_one_is_asked_about_less_often() -> None:

@@ -12,6 +12,7 @@ from pmcp_common.contracts.accepted_jobs import AcceptedJob, JobName
 from pmcp_common.postgres import read_queries
 from pmcp_memory.database import Database
 
+PURGE_BATCH = 1000
 JOB_MIGRATIONS = files("pmcp_memory") / "job_migrations"
 
 
@@ -53,3 +54,7 @@ class AcceptedJobStore:
             )
             for row in rows
         )
+
+    async def purge(self, accepted_before_ms: int) -> int:
+        """A batch of those accepted before, so that no statement takes long."""
+        return len(await self._database.fetch(self._queries["purge_jobs"], accepted_before_ms, PURGE_BATCH))

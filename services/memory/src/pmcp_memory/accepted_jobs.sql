@@ -16,3 +16,11 @@ FROM jobs.accepted
 WHERE epoch <> $1
 ORDER BY accepted_at, job_id
 LIMIT $2
+
+-- name: purge_jobs
+DELETE FROM jobs.accepted a
+USING (
+    SELECT tenant_id, job_id FROM jobs.accepted WHERE accepted_at < $1 ORDER BY accepted_at LIMIT $2
+) AS old
+WHERE a.tenant_id = old.tenant_id AND a.job_id = old.job_id
+RETURNING a.job_id

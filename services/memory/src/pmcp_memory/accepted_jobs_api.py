@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pmcp_common.contracts.accepted_jobs import AcceptedJobs, LostJobsQuery, RowsChanged, SettledJobs
+from pmcp_common.contracts.accepted_jobs import AcceptedJobs, LostJobsQuery, OldJobs, RowsChanged, SettledJobs
 from pmcp_memory.accepted_jobs import AcceptedJobStore
 
 
@@ -22,5 +22,9 @@ def accepted_job_routes(store: AcceptedJobStore) -> APIRouter:
     @router.post("/lost")
     async def lost(body: LostJobsQuery) -> AcceptedJobs:
         return AcceptedJobs(jobs=await store.lost(body.epoch, body.limit))
+
+    @router.post("/purge")
+    async def purge(body: OldJobs) -> RowsChanged:
+        return RowsChanged(rows=await store.purge(body.accepted_before_ms))
 
     return router

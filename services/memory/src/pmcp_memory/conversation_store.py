@@ -26,6 +26,7 @@ from pmcp_common.contracts.errors import Conflict, NotFound
 from pmcp_common.contracts.memories import Turn
 from pmcp_common.postgres import read_queries
 from pmcp_memory.database import Database
+from pmcp_memory.world import forget_everything, hold_world
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class ConversationStore:
     async def summary_task(self, tenant: str, side: Side, *, keep: int, after: int, batch: int) -> SummaryTask:
         """Due when the conversation has more than `after` turns and at least `batch` of those before the newest
         `keep` are in no summary yet."""
-        found = await self._fetch("summary", tenant, side.conversation_id)
+        found = await self._fetch("summary", tenant, *side.columns)
         previous, version, position = (
             (found[0]["content"], found[0]["version"], found[0]["upto_position"]) if found else (None, 0, -1)
         )
@@ -85,15 +86,21 @@ class ConversationStore:
         return version
 
     async def forget(self, tenant: str, player_id: str) -> Forgotten:
-        """All that was said and remembered of a player, with every persona, in one transaction."""
+        """All that was said and remembered of a player, with every persona, in every save, and what waits for its
+        answer, in one transaction."""
         async with self._database.connection() as connection, connection.transaction():
+            await hold_world(connection, tenant, player_id)
             turns = await connection.fetch(self._queries["forget_turns"], tenant, player_id)
-            said = [turn["message_id"] for turn in turns]
-            await connection.execute(self._queries["forget_sources"], tenant, said)
             memories = await connection.fetch(self._queries["forget_memories"], tenant, player_id)
-            threads = {turn["conversation_id"] for turn in turns} | {memory["thread_id"] for memory in memories}
-            await connection.execute(self._queries["forget_summaries"], tenant, sorted(threads))
-        return Forgotten(turns=len(turns), memories=len(memories))
+            # After the memories: what a save holds is put away when it is deleted.
+            said, made = await forget_everything(connection, tenant, player_id)
+            said |= {turn["message_id"] for turn in turns}
+            made |= {memory["id"] for memory in memories}
+            await connection.execute(self._queries["forget_sources"], tenant, sorted(said))
+            await connection.execute(self._queries["forget_summaries"], tenant, player_id)
+            await connection.execute(self._queries["forget_jobs"], tenant, player_id)
+            await connection.execute(self._queries["forget_prunings"], tenant, player_id)
+        return Forgotten(turns=len(said), memories=len(made))
 
     async def _fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
         return await self._database.fetch(self._queries[query], *arguments)

@@ -62,6 +62,21 @@ _ASKS_TIME = re.compile(r"\bwhen\b|\bwhat (?:date|day|month|year|time)\b|\bhow l
 _ASKS_NUMBER = re.compile(r"\bhow (?:many|much|often|long|old|far)\b", re.IGNORECASE)
 _ASKS_NAME = re.compile(r"\b(?:who|whom|whose|which|where|names?|called)\b", re.IGNORECASE)
 _LAST_QUESTION = re.compile(r"[^.!?\n]*\?")
+_SENTENCE_END = re.compile(r"(?<=[.!?\u2026])[\"'\u201d\u2019)]*\s+|\n+")
+LONG_WORDS = 60
+"""A message of more is told, not asked: what it asks comes at its end."""
+_ASKED_WORDS = 12
+_POINTS_BACK = re.compile(
+    r"\b(?:he|him|his|she|hers?|it|its|they|them|theirs?|that|this|these|those|there|then|one|so)\b", re.IGNORECASE
+)
+_NAMES_NOTHING = frozenset(
+    re.findall(
+        r"[a-z]+",
+        "a about again all am an and any are as at be been but by can could did do does for from had has have how i if"
+        " in is just know may me might mind mine my not of on or please really remember right say should still tell the"
+        " think to was we were what when where which who whom whose why will with would you your",
+    )
+)
 _YEAR = re.compile(r"\b(?:19|20|21)\d\d\b")
 
 
@@ -95,6 +110,30 @@ def last_question(text: str) -> str:
     """The last sentence that asks; empty when none does."""
     found = _LAST_QUESTION.findall(text)
     return found[-1].strip() if found else ""
+
+
+def asked_at_last(text: str) -> str:
+    """Of a long message, what it asks: from its last question on; where that points back ("What was her name again?")
+    or names nothing, with so many sentences before it that there are some words. A short message, or one that does not
+    ask at its end, as it is."""
+    if len(text.split()) <= LONG_WORDS:
+        return text
+    sentences = [part for part in _SENTENCE_END.split(text) if part.strip()]
+    asking = [number for number, sentence in enumerate(sentences) if sentence.rstrip("\"'\u201d\u2019) ").endswith("?")]
+    if not asking:
+        return text
+    first = asking[-1]
+    if len(" ".join(sentences[first:]).split()) > LONG_WORDS:
+        return text
+    if not _stands_alone(sentences[first]):
+        while first > 0 and len(" ".join(sentences[first:]).split()) < _ASKED_WORDS:
+            first -= 1
+    return " ".join(sentence.strip() for sentence in sentences[first:])
+
+
+def _stands_alone(question: str) -> bool:
+    words = set(re.findall(r"[^\W_]+", question.lower()))
+    return bool(words - _NAMES_NOTHING) and not _POINTS_BACK.search(question)
 
 
 def read_question(text: str) -> Asked:

@@ -56,8 +56,8 @@ DATABASE_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Inte
 """What a loop that must go on expects of the database besides domain errors: a deadlock, say, ends one round of it."""
 
 SESSION_SETTINGS: Mapping[str, str] = {
-    # A plan without the values at hand cannot use one player's own index, and mistakes a large memory for a mean one.
-    "plan_cache_mode": "force_custom_plan",
+    # Planning a recall takes longer than running it for a small memory; what needs the values is planned anew.
+    "plan_cache_mode": "force_generic_plan",
     # Starting helpers takes longer than they save, and a reply has one core.
     "max_parallel_workers_per_gather": "0",
     # Nearest ten found at 100,000 memories: docs/memory.md.
@@ -65,7 +65,10 @@ SESSION_SETTINGS: Mapping[str, str] = {
     # Filters come after the index: it goes on until enough memories pass them.
     "hnsw.iterative_scan": "relaxed_order",
 }
-"""Of every connection of the service."""
+"""Of every connection on the reply path."""
+
+UPKEEP_SETTINGS: Mapping[str, str] = {**SESSION_SETTINGS, "plan_cache_mode": "force_custom_plan"}
+"""Of connections for background work, whose statements look at all memories or at a large one."""
 
 
 class Database:
@@ -75,6 +78,14 @@ class Database:
 
     async def fetch(self, statement: str, *arguments: object) -> Sequence[asyncpg.Record]:
         async with self.connection() as connection:
+            rows: Sequence[asyncpg.Record] = await connection.fetch(statement, *arguments)
+            return rows
+
+    async def fetch_planned_anew(self, statement: str, *arguments: object) -> Sequence[asyncpg.Record]:
+        """With a plan for these arguments: a plan for any cannot use one player's own index, and mistakes a large
+        memory for a mean one."""
+        async with self.connection() as connection, connection.transaction(readonly=True):
+            await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
             rows: Sequence[asyncpg.Record] = await connection.fetch(statement, *arguments)
             return rows
 

@@ -1,8 +1,8 @@
 """Embedding as a port: texts become unit vectors, or a coded error. Never an empty result instead of a
 failure.
 
-Adapters: `embedding_minilm` (in this process), `embedding_ollama` (a model server). `embedding_cache`
-goes before either.
+Adapters: `embedding_minilm` (in this process), `embedding_ollama` and `embedding_openai` (a server). Before each of
+them goes `embedding_checked`, and `embedding_cache` before that.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Protocol
 
 from pmcp_common.contracts.errors import MemoryFailed
 
-DIMENSION = 384
-"""Of every vector in the store: the column's type says so too."""
+MAX_DIMENSION = 16_000
+"""What PostgreSQL's `halfvec` holds."""
 
 Vector = Sequence[float]
-"""`DIMENSION` float32 values of Euclidean length 1."""
+"""float32 values of Euclidean length 1, as many as the model gives."""
 
 
 class EmbeddingFailed(MemoryFailed):
@@ -30,16 +30,20 @@ def require_sound(vectors: Sequence[Vector], dimension: int) -> None:
     be stored once and spoil every comparison after."""
     for vector in vectors:
         if len(vector) != dimension:
-            raise EmbeddingFailed("The embedding model gave another dimension", dimension=len(vector))
+            raise EmbeddingFailed(
+                f"The embedding model gave {len(vector)} dimensions, the memories of its name have {dimension}",
+                dimension=len(vector),
+            )
         if not all(math.isfinite(value) for value in vector):
             raise EmbeddingFailed("The embedding model gave a vector that is none")
 
 
 def unit_vector(values: Sequence[float]) -> Vector:
-    """Of length 1. Raises EmbeddingFailed for another dimension, ValueError for a vector without direction."""
-    if len(values) != DIMENSION:
+    """Of length 1. Raises EmbeddingFailed for more dimensions than can be stored, ValueError for a vector without
+    direction."""
+    if len(values) > MAX_DIMENSION:
         raise EmbeddingFailed(
-            f"The embedding model gives {len(values)} dimensions, {DIMENSION} are needed", dimension=len(values)
+            f"The embedding model gives {len(values)} dimensions, more than {MAX_DIMENSION}", dimension=len(values)
         )
     length = math.sqrt(math.fsum(value * value for value in values))
     if not length > 0 or not math.isfinite(length):
@@ -59,9 +63,6 @@ class Embedder(Protocol):
     def name(self) -> str:
         """Model and build: vectors of different names must not be compared."""
         ...
-
-    @property
-    def dimension(self) -> int: ...
 
     async def embed(self, texts: Sequence[str], urgency: Urgency = Urgency.STORE) -> list[Vector]:
         """One vector a text, in order. All or nothing: raises EmbeddingFailed."""

@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from pmcp_memory.embedding import DIMENSION, EmbeddingFailed, Urgency, Vector
+from pmcp_memory.embedding import EmbeddingFailed, Urgency, Vector
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +103,6 @@ class MiniLmEmbedder:
     @property
     def name(self) -> str:
         return MODEL_NAME
-
-    @property
-    def dimension(self) -> int:
-        return DIMENSION
 
     async def embed(self, texts: Sequence[str], urgency: Urgency = Urgency.STORE) -> list[Vector]:
         loop = asyncio.get_running_loop()

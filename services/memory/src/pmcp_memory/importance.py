@@ -21,6 +21,8 @@ remember."""
 USER_MEMORY_TYPE = "user_input"
 ASSISTANT_MEMORY_TYPE = "persona_response"
 LEAST = 0.1
+LISTENING_SHARE = 0.8
+"""What one persona hears from another matters so much less to it than to the one who said it."""
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ENGAGED_WORDS = 30
@@ -66,15 +68,18 @@ class Judgement:
     emotional_valence: float
 
 
-def judge(role: Role, content: str) -> Judgement | None:
-    """None: nothing to remember of this turn."""
+def judge(role: Role, content: str, *, from_persona: bool = False) -> Judgement | None:
+    """None: nothing to remember of this turn. `from_persona`: another persona stands in the player's place."""
     if role is Role.ASSISTANT:
         if len(content) > ASSISTANT_MIN_CHARS:
             return Judgement(ASSISTANT_MEMORY_TYPE, ASSISTANT_IMPORTANCE, valence(content))
         if is_filler(_words(content)):
             return None
         return Judgement(ASSISTANT_MEMORY_TYPE, importance(content), valence(content))
-    return Judgement(USER_MEMORY_TYPE, importance(content), valence(content))
+    weight = importance(content)
+    if from_persona:
+        weight = max(LEAST, round(weight * LISTENING_SHARE, 3))
+    return Judgement(USER_MEMORY_TYPE, weight, valence(content))
 
 
 def importance(text: str) -> float:

@@ -80,5 +80,6 @@ class Keeping:
             embedding=vector,
             occurred_at=memory.occurred_at or self._clock.now(),
             visibility=memory.visibility,
+            related_personas=memory.related_personas,
             metadata=memory.metadata,
         )

@@ -3,8 +3,9 @@
 -- name: read_memory
 SELECT
     id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    participants, speaker, source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
-    accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension, metadata
+    related_personas, participants, speaker, source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
+    accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension, metadata,
+    merged_from
 FROM memory.visible_memories($1, $2, $3)
 WHERE id = $4
 
@@ -19,8 +20,8 @@ ORDER BY id
 FOR UPDATE
 
 -- name: edit_memory
--- $3 content … $8 pinned: null leaves as it is. $9 the vector of a new text, $10 its model, $11 its wording_key.
--- A memory that others may see, or with a new text, loses the question that stood before it.
+-- $3 content … $8 pinned: null leaves as it is. $9 the vector of a new text, $10 its model, $11 its wording_key, $13 its
+-- cues. $14 related personas: null leaves them. A memory that others may see, or with a new text, loses the question that stood before it.
 UPDATE memory.memories
 SET content = coalesce($3, content),
     memory_type = coalesce($4, memory_type),
@@ -29,9 +30,11 @@ SET content = coalesce($3, content),
     emotional_valence = coalesce($6, emotional_valence),
     visibility = coalesce($7, visibility),
     pinned = coalesce($8, pinned),
+    related_personas = coalesce($14::text[], related_personas),
     embedding = coalesce($9::vector::halfvec, embedding),
     embedding_model = CASE WHEN $9::vector IS NULL THEN embedding_model ELSE $10 END,
     wording_key = CASE WHEN $9::vector IS NULL THEN wording_key ELSE $11 END,
+    cues = CASE WHEN $9::vector IS NULL THEN cues ELSE $13 END,
     lead_in = CASE WHEN $9::vector IS NULL THEN lead_in ELSE '' END,
     words = CASE
         WHEN $9::vector IS NULL THEN words
@@ -44,15 +47,23 @@ SET content = coalesce($3, content),
     updated_at = $12
 WHERE tenant_id = $1 AND id = $2
 
+-- name: edit_turns
+-- What was said is told as it is remembered now: a summary made later, or a lead-in, must not bring the old words back.
+UPDATE memory.turns
+SET content = $3, metadata = metadata || jsonb_build_object('edited_at', $4::timestamptz)
+WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
+
 -- name: gain_sources
--- $2 the memory that stays, $3 those that become part of it.
+-- $2 the memory that stays, $3 those that become part of it: their texts stay as its provenance.
 UPDATE memory.memories m
 SET source_message_ids = m.source_message_ids || o.sources,
     importance = greatest(m.importance, o.importance),
     initial_importance = greatest(m.initial_importance, o.initial_importance),
     accessed_count = m.accessed_count + o.accesses,
     last_accessed = greatest(m.last_accessed, o.last_accessed),
+    accessed_world_time = greatest(m.accessed_world_time, o.accessed_world_time),
     pinned = m.pinned OR o.pinned,
+    merged_from = m.merged_from || o.merged_from,
     updated_at = $4
 FROM (
     SELECT
@@ -61,7 +72,20 @@ FROM (
             WHERE n.tenant_id = $1 AND n.id = ANY ($3::text[])
         ) AS sources,
         max(importance) AS importance, max(initial_importance) AS initial_importance,
-        sum(accessed_count)::integer AS accesses, max(last_accessed) AS last_accessed, bool_or(pinned) AS pinned
+        sum(accessed_count)::integer AS accesses, max(last_accessed) AS last_accessed,
+        max(accessed_world_time) AS accessed_world_time, bool_or(pinned) AS pinned,
+        (
+            SELECT jsonb_agg(part.told ORDER BY p.occurred_at, p.id, part.number)
+            FROM memory.memories p,
+                jsonb_array_elements(
+                    jsonb_build_array(jsonb_build_object(
+                        'id', p.id, 'content', p.content, 'memory_type', p.memory_type,
+                        'source_message_ids', p.source_message_ids, 'occurred_at', p.occurred_at,
+                        'created_at', p.created_at, 'merged_at', $4::timestamptz
+                    )) || p.merged_from
+                ) WITH ORDINALITY AS part (told, number)
+            WHERE p.tenant_id = $1 AND p.id = ANY ($3::text[])
+        ) AS merged_from
     FROM memory.memories
     WHERE tenant_id = $1 AND id = ANY ($3::text[])
 ) AS o
@@ -84,70 +108,92 @@ WHERE t.tenant_id = $1 AND t.message_id = ANY (ARRAY(
 ORDER BY t.position
 FOR UPDATE
 
--- name: source_turns
--- $2 message ids: the conversation of each, and the turn after it, before which its question may stand.
-SELECT t.conversation_id, n.message_id AS next_message_id
-FROM memory.turns t
-LEFT JOIN LATERAL (
-    SELECT o.message_id FROM memory.turns o
-    WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id AND o.position > t.position
-    ORDER BY o.position
-    LIMIT 1
-) AS n ON true
-WHERE t.tenant_id = $1 AND t.message_id = ANY ($2::text[])
-
--- name: echoes
--- Memories that carry a question of a forgotten text before them: made of one of the messages $2, or the next after
--- ordinal $4 of thread $3.
-SELECT m.id, m.content
+-- name: reach
+-- How far the words of memory $4 go, and whether they are still the same: itself, and the memories that carry a question
+-- of it before them, which are made of the turn after one of its own, or next to it in its conversation.
+SELECT m.id, m.content, m.lead_in, m.visibility
 FROM memory.memories m
-WHERE m.tenant_id = $1 AND m.lead_in <> ''
-    AND (m.source_message_ids && $2::text[] OR (m.thread_id = $3 AND m.ordinal = $4 + 1))
+JOIN memory.memories f
+    ON f.tenant_id = $1 AND f.id = $4 AND f.persona_id = $2 AND f.player_id IS NOT DISTINCT FROM $3
+WHERE m.tenant_id = $1 AND m.persona_id = $2 AND m.player_id IS NOT DISTINCT FROM $3
+    AND (
+        m.id = f.id
+        OR m.lead_in <> '' AND (
+            m.thread_id = f.thread_id AND m.ordinal = f.ordinal + 1
+            OR m.source_message_ids && ARRAY(
+                SELECT n.message_id
+                FROM memory.turns t
+                JOIN LATERAL (
+                    SELECT o.message_id FROM memory.turns o
+                    WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id AND o.persona_id = t.persona_id
+                        AND o.player_id = t.player_id AND o.position > t.position
+                    ORDER BY o.position
+                    LIMIT 1
+                ) AS n ON true
+                WHERE t.tenant_id = $1 AND t.message_id = ANY (f.source_message_ids)
+            )
+        )
+    )
 ORDER BY m.id
-FOR UPDATE
 
--- name: drop_lead_in
+-- name: conversations_of
+-- In which $2 was said.
+SELECT DISTINCT conversation_id FROM memory.turns WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
+
+-- name: change_lead_in
 UPDATE memory.memories
-SET lead_in = '', embedding = $3::vector::halfvec, embedding_model = $4,
-    words = memory.words_of('', content, coalesce(world_time, occurred_at), speaker)
+SET lead_in = $3, embedding = $4::vector::halfvec, embedding_model = $5,
+    words = memory.words_of($3, content, coalesce(world_time, occurred_at), speaker)
 WHERE tenant_id = $1 AND id = $2
 
 -- name: empty_summaries
--- Of the conversations $2. A row without content stays: its version refuses a draft that was made before.
+-- Of what persona $2 and player $3 said in the conversations $4. A row without content stays: its version refuses a draft
+-- that was made before.
 WITH had AS (
     SELECT conversation_id FROM memory.summaries
-    WHERE tenant_id = $1 AND conversation_id = ANY ($2::text[]) AND content IS NOT NULL
+    WHERE tenant_id = $1 AND persona_id = $2 AND player_id = $3 AND conversation_id = ANY ($4::text[])
+        AND content IS NOT NULL
 ),
 emptied AS (
-    INSERT INTO memory.summaries AS s (tenant_id, conversation_id, content, upto_position, updated_at)
-    SELECT $1, c.id, NULL, -1, $3 FROM unnest($2::text[]) AS c (id) ORDER BY c.id
-    ON CONFLICT (tenant_id, conversation_id) DO UPDATE
-        SET content = NULL, upto_position = -1, version = s.version + 1, updated_at = $3
+    INSERT INTO memory.summaries AS s (
+        tenant_id, conversation_id, persona_id, player_id, content, upto_position, updated_at
+    )
+    SELECT $1, c.id, $2, $3, NULL, -1, $5 FROM unnest($4::text[]) AS c (id) ORDER BY c.id
+    ON CONFLICT (tenant_id, player_id, persona_id, conversation_id) DO UPDATE
+        SET content = NULL, upto_position = -1, version = s.version + 1, updated_at = $5
 )
 SELECT conversation_id FROM had
 
 -- name: delete_turns
-DELETE FROM memory.turns WHERE tenant_id = $1 AND message_id = ANY ($2::text[]) RETURNING message_id
+DELETE FROM memory.turns WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
+RETURNING message_id, conversation_id, content
 
 -- name: export_memories
 SELECT
     id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    participants, speaker, source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
-    accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension, metadata
-FROM memory.memories
-WHERE tenant_id = $1 AND player_id = $2
+    related_personas, participants, speaker, source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
+    accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension, metadata,
+    merged_from
+FROM memory.all_memories($1, $2)
 ORDER BY occurred_at, id
 
 -- name: export_turns
 SELECT message_id, conversation_id, persona_id, player_id, role, content, created_at, metadata
-FROM memory.turns
-WHERE tenant_id = $1 AND player_id = $2
+FROM memory.all_turns($1, $2)
 ORDER BY position
 
 -- name: export_summaries
-SELECT s.conversation_id, s.content, s.updated_at
-FROM memory.summaries s
-WHERE s.tenant_id = $1 AND s.content IS NOT NULL AND s.conversation_id IN (
-    SELECT t.conversation_id FROM memory.turns t WHERE t.tenant_id = $1 AND t.player_id = $2
-)
-ORDER BY s.conversation_id
+SELECT conversation_id, persona_id, content, updated_at
+FROM memory.summaries
+WHERE tenant_id = $1 AND player_id = $2 AND content IS NOT NULL
+ORDER BY persona_id, conversation_id
+
+-- name: export_jobs
+-- Messages that were accepted and have not been seen to end.
+SELECT job_id, told ->> 'persona_id' AS persona_id, told ->> 'message' AS message, accepted_at
+FROM (
+    SELECT job_id, accepted_at, CASE WHEN submission IS JSON OBJECT THEN submission::jsonb END AS told
+    FROM jobs.accepted WHERE tenant_id = $1
+) AS waiting
+WHERE told ->> 'player_id' = $2
+ORDER BY accepted_at, job_id

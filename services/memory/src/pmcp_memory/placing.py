@@ -50,13 +50,15 @@ class Place:
 def place(turns: Iterable[StoredTurn]) -> dict[str, Place]:
     """By message id. `turns` in the order of their conversations."""
     places: dict[str, Place] = {}
-    episodes: dict[str, int] = {}
+    episodes: dict[tuple[str, str, str], int] = {}
     for stored in turns:
         turn = stored.turn
-        episode = max(episodes.get(turn.conversation_id, 0), stored.episode_before, 1)
+        # The id alone is not a conversation: two players may have given the same.
+        conversation = (turn.persona_id, turn.player_id, turn.conversation_id)
+        episode = max(episodes.get(conversation, 0), stored.episode_before, 1)
         if stored.before is not None and not _same_sitting(stored.before, turn):
-            episode = max(episodes.get(turn.conversation_id, 0), stored.episode_before) + 1
-        episodes[turn.conversation_id] = episode
+            episode = max(episodes.get(conversation, 0), stored.episode_before) + 1
+        episodes[conversation] = episode
         lead_in = _lead_in(stored.before, turn)
         places[turn.message_id] = Place(
             thread_id=turn.conversation_id,
@@ -85,7 +87,12 @@ def _same_sitting(before: Turn, turn: Turn) -> bool:
 def _lead_in(before: Turn | None, turn: Turn) -> str:
     if before is None or before.role is turn.role or not _same_sitting(before, turn):
         return ""
-    return last_question(before.content)[-MAX_LEAD_IN_CHARS:]
+    return lead_in_of(before.content)
+
+
+def lead_in_of(content: str) -> str:
+    """What a text leaves before the one that answers it; empty when it asks nothing."""
+    return last_question(content)[-MAX_LEAD_IN_CHARS:]
 
 
 def _short_text(value: Any) -> str | None:

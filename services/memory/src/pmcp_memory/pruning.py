@@ -55,12 +55,12 @@ def is_safe(memory: Prunable, now: datetime) -> bool:
     )
 
 
-def choose(memories: Sequence[Prunable], limit: int, now: datetime) -> list[str]:
-    """Ids to forget, least worth first: none below 0.9 of the limit, else down to 0.8 of it or as far as the safe ones
-    allow."""
-    if len(memories) < limit * START_SHARE:
+def choose(memories: Sequence[Prunable], limit: int, now: datetime, *, force: bool = False) -> list[str]:
+    """Ids to forget, least worth first: none below 0.9 of the limit unless forced, else down to 0.8 of it or as far as
+    the safe ones allow."""
+    if not force and len(memories) < limit * START_SHARE:
         return []
-    excess = len(memories) - int(limit * TARGET_SHARE)
+    excess = max(len(memories) - int(limit * TARGET_SHARE), 0)
     unsafe = sorted(
         (memory for memory in memories if not is_safe(memory, now)),
         key=lambda memory: (keep_score(memory, now), memory.created_at, memory.id),

@@ -24,7 +24,8 @@ WHERE tenant_id = $1 AND message_id = $2
 SELECT
     message_id, conversation_id, persona_id, player_id, role, content, created_at, metadata,
     CASE WHEN row_number() OVER (ORDER BY position DESC) = 1 THEN (
-        SELECT s.content FROM memory.summaries s WHERE s.tenant_id = $1 AND s.conversation_id = $2
+        SELECT s.content FROM memory.summaries s
+        WHERE s.tenant_id = $1 AND s.conversation_id = $2 AND s.persona_id = $3 AND s.player_id = $4
     ) END AS summary
 FROM memory.turns
 WHERE tenant_id = $1 AND conversation_id = $2 AND persona_id = $3 AND player_id = $4
@@ -32,7 +33,8 @@ ORDER BY position DESC
 LIMIT $5
 
 -- name: turns_to_remember
--- In the order of their conversations, each with the turn before it and its number there.
+-- In the order of their conversations, each with the turn before it and its number there. A conversation is of one
+-- persona and one player: its id alone says nothing.
 SELECT
     t.message_id, t.conversation_id, t.persona_id, t.player_id, t.role, t.content, t.created_at, t.metadata,
     EXISTS (SELECT 1 FROM memory.sources s WHERE s.tenant_id = $1 AND s.message_id = t.message_id) AS remembered,
@@ -40,6 +42,7 @@ SELECT
     coalesce(e.ordinal, 0) + (
         SELECT count(*) FROM memory.turns o
         WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id
+            AND o.persona_id = t.persona_id AND o.player_id = t.player_id
             AND o.position > coalesce(e.position, 0) AND o.position <= t.position
     ) AS ordinal,
     b.role AS before_role, b.content AS before_content, b.created_at AS before_created_at,
@@ -49,6 +52,7 @@ FROM memory.turns t
 LEFT JOIN LATERAL (
     SELECT o.message_id, o.role, o.content, o.created_at FROM memory.turns o
     WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id AND o.position < t.position
+        AND o.persona_id = t.persona_id AND o.player_id = t.player_id
     ORDER BY o.position DESC
     LIMIT 1
 ) AS b ON true
@@ -57,15 +61,18 @@ LEFT JOIN LATERAL (
     FROM memory.memories m
     JOIN memory.turns s ON s.tenant_id = $1 AND s.message_id = m.source_message_ids[1]
     WHERE m.tenant_id = $1 AND m.thread_id = t.conversation_id AND s.position < t.position
+        AND m.persona_id = t.persona_id AND m.player_id = t.player_id
     ORDER BY m.ordinal DESC
     LIMIT 1
 ) AS e ON true
 WHERE t.tenant_id = $1 AND t.message_id = ANY ($2::text[])
-ORDER BY t.conversation_id, t.position
+ORDER BY t.persona_id, t.player_id, t.conversation_id, t.position
 
 -- name: lock_player
--- Writers of one player's memories take turns: two that restate the same words must meet.
-SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(chr(1), 'memory', $1::text, $2::text, $3::text), 0))
+-- Writers of one player's memories take turns: two that restate the same words must meet. The world before (saves.sql).
+SELECT
+    pg_advisory_xact_lock_shared(memory.world_key($1, $3)),
+    pg_advisory_xact_lock(hashtextextended(concat_ws(chr(1), 'memory', $1::text, $2::text, $3::text), 0))
 
 -- name: remembered_sources
 SELECT message_id FROM memory.sources WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
@@ -89,17 +96,18 @@ INSERT INTO memory.memories (
 )
 SELECT
     $1, m.id, m.persona_id, m.player_id, m.content, m.memory_type, m.importance, m.importance, m.emotional_valence,
-    CASE WHEN m.related_persona IS NULL THEN '{}'::text[] ELSE ARRAY[m.related_persona] END, m.visibility, m.metadata,
+    -- As {"ids": […]}: an array of arrays of different lengths there is not.
+    ARRAY(SELECT jsonb_array_elements_text(m.related_personas -> 'ids')), m.visibility, m.metadata,
     CASE WHEN m.source IS NULL THEN '{}'::text[] ELSE ARRAY[m.source] END, 'turn:' || m.source, m.wording_key,
     m.embedding::halfvec, $2, m.occurred_at, $3, $3, m.thread_id, m.ordinal, m.episode, m.said_by, m.speaker, m.lead_in,
     m.cues, array_remove(ARRAY[m.player_id, m.persona_id], NULL), m.session_id, m.world_time,
     memory.words_of(m.lead_in, m.content, coalesce(m.world_time, m.occurred_at), m.speaker)
 FROM unnest(
-    $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::real[], $10::real[], $11::text[], $12::text[],
+    $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::real[], $10::real[], $11::jsonb[], $12::text[],
     $13::jsonb[], $14::text[], $15::text[], $16::vector[], $17::timestamptz[], $18::text[], $19::integer[],
     $20::integer[], $21::text[], $22::text[], $23::text[], $24::integer[], $25::text[], $26::timestamptz[]
 ) AS m (
-    id, persona_id, player_id, content, memory_type, importance, emotional_valence, related_persona, visibility,
+    id, persona_id, player_id, content, memory_type, importance, emotional_valence, related_personas, visibility,
     metadata, source, wording_key, embedding, occurred_at, thread_id, ordinal, episode, said_by, speaker, lead_in,
     cues, session_id, world_time
 )
@@ -134,7 +142,11 @@ WHERE m.tenant_id = $1 AND m.id = r.id
 
 -- name: count_accesses
 UPDATE memory.memories m
-SET accessed_count = m.accessed_count + a.times, last_accessed = greatest(m.last_accessed, $4)
+SET accessed_count = m.accessed_count + a.times, last_accessed = greatest(m.last_accessed, $4),
+    accessed_world_time = CASE WHEN m.world_time IS NOT NULL THEN (
+        SELECT max(o.world_time) FROM memory.memories o
+        WHERE o.tenant_id = $1 AND o.persona_id = m.persona_id AND o.player_id = m.player_id AND o.world_time IS NOT NULL
+    ) END
 FROM unnest($2::text[], $3::integer[]) AS a (id, times)
 WHERE m.tenant_id = $1 AND m.id = a.id
 

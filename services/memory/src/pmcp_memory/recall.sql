@@ -5,31 +5,44 @@
 -- $6 words of the question  $7 the same without its participants' names  $8 words too common to search by
 -- $9 months  $10 years  $11 'player' and 'persona' as "I" and "you" mean them  $12 words that may name a speaker
 -- $13 cues asked for (bits)  $14 now  $15 weights, in the order of ranking.PARTS  $16 candidates of each kind
--- $17 type or null  $18 least importance  $19 sources known already  $20 as of (null: now)  $21 how many  $22 few memories
+-- $17 type or null  $18 least importance  $19 sources known already  $20 as of (null: now)  $21 how many
+-- $22 frequent words, the most frequent last: of many words, the rarest are asked for, of those the last said
+-- :dimension of the vector; :matches any_word, by index or not (recall_store.py)
 WITH asked AS MATERIALIZED (
     SELECT
         $4::public.vector::public.halfvec AS vector,
         (
             SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery
-            FROM (SELECT lexeme FROM unnest(to_tsvector('english', $6)) WHERE lexeme <> ALL ($8::text[]) LIMIT 64) AS w
+            FROM (
+                SELECT lexeme FROM unnest(to_tsvector('english', $6))
+                WHERE lexeme <> ALL ($8::text[])
+                ORDER BY coalesce(array_position($22::text[], lexeme), 0), positions[cardinality(positions)] DESC
+                LIMIT 64
+            ) AS w
         ) AS any_word
 ),
 terms AS MATERIALIZED (
     SELECT quote_literal(lexeme)::tsquery AS term, 1 << (row_number() OVER () - 1)::integer AS bit
-    FROM (SELECT lexeme FROM unnest(to_tsvector('english', $7)) LIMIT 24) AS w
+    FROM (
+        SELECT lexeme FROM unnest(to_tsvector('english', $7))
+        ORDER BY coalesce(array_position($22::text[], lexeme), 0), positions[cardinality(positions)] DESC
+        LIMIT 24
+    ) AS w
 ),
 -- Own and others' apart: a large memory has an index of its own (near_indexes), which only this form can use.
 own AS (
-    SELECT id, thread_id, ordinal, embedding <=> (SELECT vector FROM asked) AS distance
+    SELECT id, persona_id, player_id, thread_id, ordinal,
+        embedding::public.halfvec(:dimension) <=> (SELECT vector FROM asked) AS distance
     FROM memory.memories
-    WHERE tenant_id = $1 AND persona_id = $2 AND player_id = $3 AND embedding_model = $5
+    WHERE tenant_id = $1 AND persona_id = $2 AND player_id = $3
+        AND embedding_model = $5
         AND ($17::text IS NULL OR memory_type = $17) AND ($18::real <= 0 OR importance >= $18)
         AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
-    ORDER BY embedding <=> (SELECT vector FROM asked)
+    ORDER BY embedding::public.halfvec(:dimension) <=> (SELECT vector FROM asked)
     LIMIT $16
 ),
 beyond_own AS (
-    SELECT id, thread_id, ordinal, embedding <=> (SELECT vector FROM asked) AS distance
+    SELECT id, persona_id, player_id, thread_id, ordinal, embedding <=> (SELECT vector FROM asked) AS distance
     FROM memory.visible_beyond_own($1, $2, $3)
     WHERE embedding_model = $5
         AND ($17::text IS NULL OR memory_type = $17) AND ($18::real <= 0 OR importance >= $18)
@@ -38,39 +51,42 @@ beyond_own AS (
     LIMIT $16
 ),
 nearest AS (
-    SELECT id, thread_id, ordinal FROM (SELECT * FROM own UNION ALL SELECT * FROM beyond_own) AS both_of_them
+    SELECT id, persona_id, player_id, thread_id, ordinal
+    FROM (SELECT * FROM own UNION ALL SELECT * FROM beyond_own) AS both_of_them
     ORDER BY distance
     LIMIT $16
 ),
 wordy AS (
-    SELECT id, thread_id, ordinal
+    SELECT id, persona_id, player_id, thread_id, ordinal
     FROM memory.visible_memories($1, $2, $3)
-    -- Few memories are read through: in a large table the index of words brings everybody's first.
-    WHERE (
-            ($22::boolean AND (words @@ (SELECT any_word FROM asked)) IS TRUE)
-            OR (NOT $22 AND words @@ (SELECT any_word FROM asked))
-        )
+    WHERE :matches
         AND ($17::text IS NULL OR memory_type = $17) AND importance >= $18
         AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
     ORDER BY ts_rank(words, (SELECT any_word FROM asked)) DESC, id
     LIMIT $16
 ),
 candidates AS MATERIALIZED (
-    SELECT id, thread_id, ordinal FROM nearest UNION SELECT id, thread_id, ordinal FROM wordy
+    SELECT id, persona_id, coalesce(player_id, '') AS player, thread_id, ordinal FROM nearest
+    UNION
+    SELECT id, persona_id, coalesce(player_id, ''), thread_id, ordinal FROM wordy
 ),
+-- A thread is of one persona and one player: two of the same name are no neighbours.
 places AS MATERIALIZED (
-    SELECT DISTINCT thread_id, ordinal + step AS ordinal FROM candidates CROSS JOIN generate_series(-3, 3) AS step
+    SELECT DISTINCT persona_id, player, thread_id, ordinal + step AS ordinal
+    FROM candidates CROSS JOIN generate_series(-3, 3) AS step
 ),
 -- Candidates and what stands around them, each with its own evidence.
 around AS MATERIALIZED (
     SELECT
-        m.id, m.thread_id, m.episode, m.ordinal,
+        m.id, m.persona_id, p.player, m.thread_id, m.episode, m.ordinal,
         -- Not embedded anew yet after a change of model: found by its words alone.
         CASE WHEN m.embedding_model = $5 THEN 1 - (m.embedding <=> (SELECT vector FROM asked)) END AS cosine,
         coalesce((SELECT bit_or(t.bit) FROM terms t WHERE m.words @@ t.term), 0) AS mask,
-        EXISTS (SELECT 1 FROM candidates c WHERE c.id = m.id) AS candidate
+        m.id IN (SELECT id FROM candidates) AS candidate
     FROM places p
-    JOIN memory.visible_memories($1, $2, $3) m ON m.thread_id = p.thread_id AND m.ordinal = p.ordinal
+    JOIN memory.visible_memories($1, $2, $3) m
+        ON m.persona_id = p.persona_id AND coalesce(m.player_id, '') = p.player AND m.thread_id = p.thread_id
+            AND m.ordinal = p.ordinal
     WHERE ($20::timestamptz IS NULL OR m.occurred_at <= $20)
 ),
 bounds AS MATERIALIZED (
@@ -92,13 +108,13 @@ spread AS (
         max(cosine) OVER near AS near_cosine, bit_or(mask) OVER near AS near_mask, bit_or(mask) OVER beside AS beside_mask
     FROM around
     WINDOW
-        near AS (PARTITION BY thread_id, episode ORDER BY ordinal RANGE BETWEEN 3 PRECEDING AND 3 FOLLOWING),
-        beside AS (PARTITION BY thread_id, episode ORDER BY ordinal RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING)
+        near AS (PARTITION BY persona_id, player, thread_id, episode ORDER BY ordinal RANGE BETWEEN 3 PRECEDING AND 3 FOLLOWING),
+        beside AS (PARTITION BY persona_id, player, thread_id, episode ORDER BY ordinal RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING)
 ),
 parts AS (
     SELECT
-        m.id, m.content, m.memory_type, m.importance, m.emotional_valence, m.related_personas, m.visibility, m.created_at,
-        m.accessed_count, m.thread_id, m.episode, m.ordinal, m.speaker, m.said_by, m.occurred_at, m.source_message_ids,
+        m.id, m.persona_id, m.player_id, m.content, m.memory_type, m.importance, m.emotional_valence, m.related_personas,
+        m.visibility, m.created_at, m.accessed_count, m.thread_id, m.episode, m.ordinal, m.speaker, m.said_by, m.occurred_at, m.source_message_ids,
         coalesce(s.cosine, 0) AS cosine,
         coalesce((s.cosine - b.low) / b.width, 0) AS meaning,
         greatest((coalesce(s.near_cosine, b.low) - b.low) / b.width, 0) AS nearby,
@@ -127,7 +143,11 @@ parts AS (
         (m.cues & 8 <> 0)::integer AS only_asks,
         bit_count((m.cues & $13)::bit(8))::float8 AS cues_asked,
         exp(-extract(epoch FROM greatest($14::timestamptz - m.occurred_at, interval '0'))::float8 / 2592000) AS recency,
-        (m.player_id IS NOT DISTINCT FROM $3)::integer AS relationship
+        -- Of the two who talk, or about one of them: a persona may be the player, under its id with a prefix.
+        (
+            m.player_id IS NOT DISTINCT FROM $3
+            OR m.related_personas && ARRAY[$2, substring($3 FROM '^persona:(.*)$')]
+        )::integer AS relationship
     FROM spread s
     CROSS JOIN bounds b
     JOIN memory.memories m ON m.tenant_id = $1 AND m.id = s.id
@@ -153,7 +173,8 @@ SELECT
             ORDER BY n.ordinal
         ), '[]')
         FROM memory.visible_memories($1, $2, $3) n
-        WHERE n.tenant_id = $1 AND n.thread_id = b.thread_id AND n.episode = b.episode AND n.id <> b.id
+        WHERE n.tenant_id = $1 AND n.persona_id = b.persona_id AND n.player_id IS NOT DISTINCT FROM b.player_id
+            AND n.thread_id = b.thread_id AND n.episode = b.episode AND n.id <> b.id
             AND n.ordinal BETWEEN b.ordinal - 1 AND b.ordinal + 1
             AND ($20::timestamptz IS NULL OR n.occurred_at <= $20)
     ) AS neighbours

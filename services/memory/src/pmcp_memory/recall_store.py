@@ -25,6 +25,9 @@ from pmcp_memory.ranking import CANDIDATES, PARTS, reasons
 log = logging.getLogger(__name__)
 
 _MAX_NAMING_WORDS = 64
+_BY_INDEX = "words @@ (SELECT any_word FROM asked)"
+# Few memories are read through: in a large table the index of words brings everybody's first.
+_READ_THROUGH = f"({_BY_INDEX}) IS TRUE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Question:
     asked_at: datetime
     common_words: Sequence[str] = ()
     """Stems said in too many memories to search by."""
+    frequent_words: Sequence[str] = ()
+    """Stems that many memories say, the most frequent last: of many words the rarest are searched by."""
     few_memories: bool = False
     """Of the viewer: so few that reading all of them is quicker than an index."""
 
@@ -74,14 +79,17 @@ class RecallStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = read_queries(files("pmcp_memory") / "recall.sql")
+        self._statements: dict[tuple[int, bool], str] = {}
 
     async def recall(self, viewer: Viewer, question: Question, wanted: RecallFilter) -> tuple[RecalledMemory, ...]:
         """Best first. Raises MemoryFailed when the search itself does not work."""
         asked = read_question(question.text)
         naming = re.findall(r"\w+", question.text.lower())[:_MAX_NAMING_WORDS]
+        # A plan for any player serves few memories well; that of a large memory has to know of its index.
+        fetch = self._database.fetch if question.few_memories else self._database.fetch_planned_anew
         try:
-            rows = await self._database.fetch(
-                self._queries["recall_memories"],
+            rows = await fetch(
+                self._statement(len(question.vector), question.few_memories),
                 viewer.tenant,
                 viewer.persona_id,
                 viewer.player_id,
@@ -103,12 +111,21 @@ class RecallStore:
                 list(wanted.without_sources),
                 wanted.as_of,
                 wanted.limit,
-                question.few_memories,
+                list(question.frequent_words),
             )
         except asyncpg.PostgresError as error:
             log.exception("recall failed")
             raise MemoryFailed("The memories could not be searched") from error
         return tuple(_recalled(row) for row in rows)
+
+    def _statement(self, dimension: int, few_memories: bool) -> str:
+        """One text for each dimension and way to search: a driver that knows a text has its plan as well."""
+        key = dimension, few_memories
+        if key not in self._statements:
+            matches = _READ_THROUGH if few_memories else _BY_INDEX
+            text = self._queries["recall_memories"].replace(":dimension", str(int(dimension)))
+            self._statements[key] = text.replace(":matches", matches)
+        return self._statements[key]
 
     async def anything_beyond(self, viewer: Viewer, sources: Sequence[str]) -> bool:
         """Whether there is a memory that was not made of these messages: without one, recall finds nothing."""

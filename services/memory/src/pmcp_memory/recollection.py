@@ -24,8 +24,9 @@ from pmcp_common.contracts.memories import (
     RecallResponse,
     Turn,
 )
+from pmcp_common.contracts.talks import partner_of
 from pmcp_memory.access_counts import AccessCounts
-from pmcp_memory.cues import without_names
+from pmcp_memory.cues import asked_at_last, without_names
 from pmcp_memory.embedding import Embedder, Urgency, Vector
 from pmcp_memory.importance import Judgement, judge
 from pmcp_memory.outlook import MAX_MATCHES, Outlook
@@ -34,6 +35,9 @@ from pmcp_memory.recall_store import Question, RecallFilter, RecallStore, Viewer
 from pmcp_memory.store import MemoryStore, NewMemory, TypeStats
 
 log = logging.getLogger(__name__)
+
+FEW_WORDS = 24
+"""So many words are all searched by; of more, the rarest."""
 
 
 class Recollection:
@@ -57,6 +61,9 @@ class Recollection:
         self._clock = clock
         self._new_id = new_id
         self._recall_timeout_seconds = recall_timeout_seconds
+
+    async def close(self) -> None:
+        await self._outlook.close()
 
     async def context(self, tenant: str, request: ContextRequest) -> ContextResponse:
         """The query is embedded while the turns are read. Raises Unavailable when the turns cannot be
@@ -131,7 +138,7 @@ class Recollection:
         judged = [
             (one.turn, judgement)
             for one in stored
-            if one.turn.message_id not in remembered and (judgement := judge(one.turn.role, one.turn.content))
+            if one.turn.message_id not in remembered and (judgement := _judge(one.turn))
         ]
         if not judged:
             return CommitResult(stored=0)
@@ -155,11 +162,19 @@ class Recollection:
 
     async def _ask(self, viewer: Viewer, query: str) -> Question:
         known = await self._outlook.of(viewer)
-        text = without_names(query, known.speakers)
+        asked = asked_at_last(query)
+        text = without_names(asked, known.speakers)
         (vector,) = await self._embedder.embed([text], Urgency.QUERY)
-        common = await self._outlook.common_words(known.memories)
-        few = known.memories <= MAX_MATCHES
-        return Question(query, text, vector, self._embedder.name, self._clock.now(), common, few)
+        return Question(
+            text=asked,
+            without_names=text,
+            vector=vector,
+            model=self._embedder.name,
+            asked_at=self._clock.now(),
+            common_words=await self._outlook.common_words(known.memories),
+            frequent_words=await self._outlook.frequent_words() if len(asked.split()) > FEW_WORDS else (),
+            few_memories=known.memories <= MAX_MATCHES,
+        )
 
     async def _recall(self, viewer: Viewer, question: Question, wanted: RecallFilter) -> tuple[RecalledMemory, ...]:
         found = await self._recalls.recall(viewer, question, wanted)
@@ -199,3 +214,7 @@ def _total(rows: Sequence[TypeStats], elapsed_ms: float) -> MemoryStats:
         newest_memory=max(row.newest for row in rows),
         stats_calculation_time_ms=round(elapsed_ms, 3),
     )
+
+
+def _judge(turn: Turn) -> Judgement | None:
+    return judge(turn.role, turn.content, from_persona=partner_of(turn.player_id) is not None)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from pmcp_common.configuration import Settings
+from pmcp_common.configuration import LogLevel, Settings
 from pmcp_memory.decay import DecayMode
 
 
@@ -42,13 +42,20 @@ class MemorySettings(Settings):
         description="base address of the embedding server, for embedder=ollama and openai",
     )
     embedder_model: str = Field(
-        default="all-minilm", description="its model; must give 384 dimensions; for embedder=ollama and openai"
+        default="all-minilm", description="its model, of any dimension; for embedder=ollama and openai"
+    )
+    embedder_dimension: int | None = Field(
+        default=None,
+        ge=1,
+        le=16_000,
+        description="dimensions to ask it for, where it can shorten its vectors; empty: as many as it gives; for"
+        " embedder=ollama and openai",
     )
     embedder_api_key: SecretStr | None = Field(
         default=None, description="sent as a bearer token; for embedder=openai; secret"
     )
     embedder_cache_entries: int = Field(
-        default=4096, ge=1, le=1_000_000, description="vectors of recent texts kept in memory, 1.6 KiB each"
+        default=4096, ge=1, le=1_000_000, description="vectors of recent texts kept in memory, 4 bytes a dimension each"
     )
     memory_upkeep_seconds: float = Field(
         default=60.0, gt=0, le=86_400, description="seconds between looks at whether background work is due"
@@ -63,6 +70,9 @@ class MemorySettings(Settings):
         default=DecayMode.EXPONENTIAL,
         description="how importance fades: none, linear, exponential, logarithmic or access_based",
     )
+    memory_decay_hours: float = Field(
+        default=6.0, gt=0, le=8_760, description="hours between two cycles of decay: importance fades over days"
+    )
     memory_exact_limit: int = Field(
         default=20_000,
         ge=100,
@@ -73,7 +83,13 @@ class MemorySettings(Settings):
         ge=100,
         description="memories of one player with one persona; pruning begins at 0.9 of it and stops at 0.8",
     )
-    data_dir: Path = Field(default=Path(".pmcp"), description="the built embedding model is kept in models/ here")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="least level written to standard error"
+    memory_auto_prune: bool = Field(
+        default=True, description="whether too many memories are pruned without being asked, once an hour"
     )
+    memory_prune_limit: int = Field(
+        default=1_000,
+        ge=10,
+        description="the same for pruning that a client asks for: the size existing clients know",
+    )
+    data_dir: Path = Field(default=Path(".pmcp"), description="the built embedding model is kept in models/ here")
+    log_level: LogLevel = "INFO"

@@ -48,7 +48,7 @@ class NewMemory:
     """The message it was made of; None: a client stored it."""
     place: Place | None = None
     """None: it stands alone."""
-    related_persona: str | None = None
+    related_personas: Sequence[str] = ()
     visibility: Visibility = Visibility.PRIVATE
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -245,7 +245,8 @@ def _columns(memories: Sequence[NewMemory], keys: Mapping[str, str]) -> list[lis
         [memory.memory_type for memory in memories],
         [memory.importance for memory in memories],
         [memory.emotional_valence for memory in memories],
-        [memory.related_persona for memory in memories],
+        # As an object: a list of lists would be taken for an array of two dimensions.
+        [{"ids": list(memory.related_personas)} for memory in memories],
         [memory.visibility.value for memory in memories],
         [dict(memory.metadata) for memory in memories],
         [memory.source for memory in memories],

@@ -11,18 +11,19 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from pmcp_common.clock import Clock
 from pmcp_common.contracts.errors import DomainError
 from pmcp_memory.database import DATABASE_FAILURES
-from pmcp_memory.decay import DecayMode, decayed
 from pmcp_memory.embedding import Embedder, Urgency
+from pmcp_memory.model_store import ModelStore
 from pmcp_memory.placing import text_to_embed
-from pmcp_memory.pruning import PAUSE, START_SHARE, choose
-from pmcp_memory.upkeep_store import Key, Owner, UpkeepStore
+from pmcp_memory.pruning import PAUSE
+from pmcp_memory.tending import Tending
+from pmcp_memory.tending_store import Owner
+from pmcp_memory.upkeep_store import UpkeepStore
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +31,15 @@ LEASE_SECONDS = 180.0
 """Renewed at each batch: two statements of at most a minute each."""
 EXACT_MEMORIES = 20_000
 """Searched without an index they take some 15 ms (docs/memory.md)."""
-DECAY_EVERY = timedelta(hours=6)
 _VECTORS_A_BATCH = 64
-_ROWS_A_BATCH = 1_000
-_LEAST_CHANGE = 0.001
-"""Of an importance, to be worth a write."""
 
 
-def index_name(owner: Owner) -> str:
-    identity = "\0".join((owner.tenant, owner.persona_id, owner.player_id or ""))
+MODEL_HELD_SECONDS = 180.0
+"""So long a model stays the agreed one after the last look of a replica that has it."""
+
+
+def index_name(owner: Owner, model: str) -> str:
+    identity = "\0".join((owner.tenant, owner.persona_id, owner.player_id or "", model))
     return f"memories_near_{hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()}"
 
 
@@ -46,23 +47,29 @@ class LeaseLost(Exception):
     """Another replica works now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    decay_mode: DecayMode
-    max_memories: int
-    """Of one player with one persona."""
-    exact_memories: int = EXACT_MEMORIES
-    """Of one player with one persona: as many are searched without an index."""
-
-
 class Upkeep:
-    def __init__(self, store: UpkeepStore, embedder: Embedder, clock: Clock, holder: str, rules: Rules) -> None:
-        """`holder`: unique to this process."""
+    def __init__(
+        self,
+        store: UpkeepStore,
+        models: ModelStore,
+        tending: Tending,
+        embedder: Embedder,
+        clock: Clock,
+        holder: str,
+        *,
+        exact_memories: int = EXACT_MEMORIES,
+        model_held_seconds: float = MODEL_HELD_SECONDS,
+    ) -> None:
+        """`holder`: unique to this process. `exact_memories`: of one player with one persona, so many are searched
+        without an index. `model_held_seconds`: longer than the pause between two looks."""
         self._store = store
+        self._models = models
+        self._model_held_seconds = model_held_seconds
+        self._tending = tending
         self._embedder = embedder
         self._clock = clock
         self._holder = holder
-        self._rules = rules
+        self._exact_memories = exact_memories
 
     async def run_every(self, seconds: float) -> None:
         """Until cancelled. A database or a model that is away is tried again next time."""
@@ -79,6 +86,8 @@ class Upkeep:
 
     async def run_once(self) -> bool:
         """False: another replica holds the lease."""
+        # Also without the lease: our model is in use.
+        await self._is_our_model_agreed()
         if not await self._store.take_lease(self._holder, LEASE_SECONDS):
             return False
         try:
@@ -97,47 +106,45 @@ class Upkeep:
         except DATABASE_FAILURES:
             log.warning("a step of upkeep put off", extra={"step": step.__name__}, exc_info=True)
 
+    async def _is_our_model_agreed(self) -> bool:
+        """Of replicas with different models, those with the agreed one embed and index for all; the others would undo
+        it."""
+        agreed = await self._models.agree(self._embedder.name, self._model_held_seconds, self._clock.now())
+        if agreed != self._embedder.name:
+            log.warning("another model is agreed on", extra={"ours": self._embedder.name, "agreed": agreed})
+        return agreed == self._embedder.name
+
     async def _embed_anew(self) -> None:
+        if not await self._is_our_model_agreed():
+            return
         while found := await self._store.foreign_vectors(self._embedder.name, _VECTORS_A_BATCH):
             texts = [text_to_embed(memory.lead_in, memory.content) for memory in found]
             vectors = await self._embedder.embed(texts, Urgency.STORE)
             await self._store.replace_vectors(self._embedder.name, list(zip(found, vectors, strict=True)))
             log.info("embedded anew", extra={"memories": len(found), "model": self._embedder.name})
             await self._renew()
+            if not await self._is_our_model_agreed():
+                return
 
     async def _decay(self) -> None:
-        now = self._clock.now()
-        if self._rules.decay_mode is DecayMode.NONE or not await self._is_due("decay", DECAY_EVERY, now):
-            return
-        after = Key("", "")
-        while rows := await self._store.aging(after, _ROWS_A_BATCH):
-            computed = [(key, old, decayed(memory, self._rules.decay_mode, now)) for key, old, memory in rows]
-            changed = [(key, new) for key, old, new in computed if abs(new - old) >= _LEAST_CHANGE]
-            if changed:
-                await self._store.set_importances(changed)
-            after = rows[-1][0]
-            await self._renew()
-        await self._store.mark_done("decay", now)
+        await self._tending.decay_due(self._renew)
 
     async def _prune(self) -> None:
         now = self._clock.now()
-        if not await self._is_due("prune", PAUSE, now):
-            return
-        for owner in await self._store.crowded(int(self._rules.max_memories * START_SHARE)):
-            memories = await self._store.prunable(owner)
-            ids = set(choose(memories, self._rules.max_memories, now))
-            gone = await self._store.prune(owner.tenant, [memory for memory in memories if memory.id in ids])
-            log.info("pruned", extra={"memories": gone, "of": len(memories)})
-            await self._renew()
-        await self._store.mark_done("prune", now)
+        if await self._is_due("prune", PAUSE, now):
+            await self._tending.prune_due(self._renew)
+            await self._store.mark_done("prune", now)
 
     async def _index_large(self) -> None:
         """Exact search up to a size, an index of one's own above it; back again below half of it."""
-        for owner, name in await self._store.idle_indexes(self._rules.exact_memories // 2):
-            await self._store.drop_index(owner, name)
-        for owner, _broken in await self._store.crowded_players(self._rules.exact_memories):
+        for name in await self._store.idle_indexes(self._exact_memories // 2):
+            await self._store.drop_index(name)
+        model = self._embedder.name
+        if not await self._is_our_model_agreed():
+            return
+        for owner in await self._store.crowded_players(self._exact_memories, model):
             log.info("indexing a large memory")
-            await self._keep_lease(self._store.make_index(owner, index_name(owner)))
+            await self._keep_lease(self._store.make_index(owner, model, index_name(owner, model)))
 
     async def _keep_lease(self, work: Coroutine[Any, Any, None]) -> None:
         """Renews the lease while one long statement runs."""

@@ -1,4 +1,4 @@
-"""Background work in rows: the lease, and what re-embedding, decay, pruning and indexing read and write.
+"""Background work in rows: the lease, and what re-embedding and indexing read and write.
 
 Owns `upkeep.sql`, whose statements are the only ones that look at all tenants at once.
 """
@@ -18,13 +18,14 @@ import asyncpg
 from pmcp_common.contracts.errors import MemoryFailed
 from pmcp_common.postgres import encode_vector, read_queries
 from pmcp_memory.database import Database
-from pmcp_memory.decay import Aging
 from pmcp_memory.embedding import Vector
-from pmcp_memory.pruning import Prunable
+from pmcp_memory.tending_store import Owner
 
 log = logging.getLogger(__name__)
 
 _INDEX_SECONDS = 3_600.0
+MAX_INDEX_DIMENSION = 4_000
+"""Of pgvector's HNSW over `halfvec`: vectors of more are searched exactly, however many they are."""
 # The name is ours: hexadecimal digits after a prefix.
 _DROP_INDEX = "DROP INDEX CONCURRENTLY IF EXISTS memory.{name}"
 
@@ -42,13 +43,6 @@ class ForeignVector:
     key: Key
     lead_in: str
     content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    tenant: str
-    persona_id: str
-    player_id: str | None
 
 
 class UpkeepStore:
@@ -87,53 +81,27 @@ class UpkeepStore:
             [encode_vector(vector) for _, vector in replaced],
         )
 
-    async def aging(self, after: Key, limit: int) -> list[tuple[Key, float, Aging]]:
-        """With their present importance, in the order of their keys."""
-        rows = await self._fetch("aging_memories", after.tenant, after.id, limit)
-        return [(Key(row["tenant_id"], row["id"]), _exact(row["importance"]), _aging(row)) for row in rows]
+    async def crowded_players(self, at_least: int, model: str) -> list[Owner]:
+        """Those with so many vectors of the model and no whole index over them."""
+        return [Owner(*row) for row in await self._fetch("crowded_players", at_least, model, MAX_INDEX_DIMENSION)]
 
-    async def set_importances(self, changed: Sequence[tuple[Key, float]]) -> None:
-        await self._fetch(
-            "set_importances",
-            [key.tenant for key, _ in changed],
-            [key.id for key, _ in changed],
-            [importance for _, importance in changed],
-        )
+    async def idle_indexes(self, fewer_than: int) -> list[str]:
+        """Names of indexes over fewer vectors, or that no player has any more."""
+        return [row["index_name"] for row in await self._fetch("idle_indexes", fewer_than)]
 
-    async def crowded(self, at_least: int) -> list[Owner]:
-        return [Owner(*row) for row in await self._fetch("crowded", at_least)]
-
-    async def prunable(self, owner: Owner) -> list[Prunable]:
-        rows = await self._fetch("prunable", owner.tenant, owner.persona_id, owner.player_id)
-        return [Prunable(**{**dict(row), "importance": _exact(row["importance"])}) for row in rows]
-
-    async def prune(self, tenant: str, chosen: Sequence[Prunable]) -> int:
-        rows = await self._fetch(
-            "prune", tenant, [memory.id for memory in chosen], [memory.accessed_count for memory in chosen]
-        )
-        return len(rows)
-
-    async def crowded_players(self, at_least: int) -> list[tuple[Owner, str | None]]:
-        """Those without a whole index, and the name of a broken one."""
-        rows = await self._fetch("crowded_players", at_least)
-        return [(Owner(*row[:3]), row["index_name"]) for row in rows]
-
-    async def idle_indexes(self, fewer_than: int) -> list[tuple[Owner, str]]:
-        return [(Owner(*row[:3]), row["index_name"]) for row in await self._fetch("idle_indexes", fewer_than)]
-
-    async def make_index(self, owner: Owner, name: str) -> None:
+    async def make_index(self, owner: Owner, model: str, name: str) -> None:
         """Takes seconds to minutes; readers and writers go on meanwhile. A broken one of this name goes first."""
-        names = (owner.tenant, owner.persona_id, owner.player_id)
+        names = (owner.tenant, owner.persona_id, owner.player_id, model)
         ((statement,),) = await self._fetch("index_statement", *names, name)
         async with self._without_time_limit() as connection:
             await connection.execute(_DROP_INDEX.format(name=name))
             await self._fetch("note_index", *names, name)
             await connection.execute(statement, timeout=_INDEX_SECONDS)
 
-    async def drop_index(self, owner: Owner, name: str) -> None:
+    async def drop_index(self, name: str) -> None:
         async with self._without_time_limit() as connection:
             await connection.execute(_DROP_INDEX.format(name=name), timeout=_INDEX_SECONDS)
-        await self._fetch("unnote_index", owner.tenant, owner.persona_id, owner.player_id)
+        await self._fetch("unnote_index", name)
 
     @asynccontextmanager
     async def _without_time_limit(self) -> AsyncIterator[Any]:
@@ -150,14 +118,3 @@ class UpkeepStore:
         except asyncpg.PostgresError as error:
             log.exception("upkeep failed", extra={"query": query})
             raise MemoryFailed("Background work on the memories failed") from error
-
-
-def _aging(row: asyncpg.Record) -> Aging:
-    return Aging(
-        _exact(row["initial_importance"]), row["created_at"], row["last_accessed"], row["accessed_count"], row["pinned"]
-    )
-
-
-def _exact(importance: float) -> float:
-    """As it was given: a `real` 0.7 is read as 0.699999988, which is less than 0.7."""
-    return round(importance, 4)
