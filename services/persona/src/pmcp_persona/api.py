@@ -68,13 +68,13 @@ def persona_routes(store: PersonaStore, inner_life: InnerLife, clock: Clock) -> 
         known_version: Annotated[int | None, Query(ge=0)] = None,
         scope: Scope = None,
     ) -> PersonaTurnContext:
-        found = await store.find(tenant, reference, stands(player_id, scope))
+        found, compatibility = await inner_life.for_turn(tenant, reference, stands(player_id, scope), player_id)
         version = found.persona.version
         return PersonaTurnContext(
             persona=None if version == known_version else found.persona,
             version=version,
             interaction_state=_state(found, clock.now()),
-            compatibility=await inner_life.compatibility_with(tenant, found.persona.id, player_id),
+            compatibility=compatibility,
         )
 
     return router

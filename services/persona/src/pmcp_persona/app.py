@@ -16,8 +16,10 @@ from pmcp_persona.announcements import Announcer
 from pmcp_persona.announcements_redis import RedisAnnouncer
 from pmcp_persona.api import author_routes, interaction_routes, persona_routes
 from pmcp_persona.api_inner_life import emotion_routes, relationship_routes
+from pmcp_persona.api_saves import save_routes
 from pmcp_persona.database import MIGRATIONS, Database
 from pmcp_persona.inner_life import InnerLife
+from pmcp_persona.saves import Saves
 from pmcp_persona.segments import EncodedPath
 from pmcp_persona.settings import PersonaSettings
 from pmcp_persona.store import PersonaStore
@@ -66,4 +68,5 @@ def _routes(database: Database, announcer: Announcer, settings: PersonaSettings,
         interaction_routes(inner_life, clock),
         relationship_routes(inner_life, clock),
         emotion_routes(inner_life, clock),
+        save_routes(Saves(database), clock),
     )

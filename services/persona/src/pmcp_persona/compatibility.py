@@ -78,11 +78,12 @@ FAR_APART = 0.4
 
 
 def analyse(one: Persona, other: Persona, bond: Bond | None) -> Compatibility:
+    history = UNKNOWN if bond is None else relationship.compatibility(bond)
     parts = {
-        "personality": personality(one, other),
-        "social": social(one, other),
-        "interests": interests(one, other),
-        "history": UNKNOWN if bond is None else relationship.compatibility(bond),
+        "personality": round(personality(one, other), 4),
+        "social": round(social(one, other), 4),
+        "interests": round(interests(one, other), 4),
+        "history": round(history, 4),
     }
     overall = (
         PERSONALITY_SHARE * parts["personality"]
@@ -92,7 +93,7 @@ def analyse(one: Persona, other: Persona, bond: Bond | None) -> Compatibility:
     )
     if bond is not None:
         overall = min(overall, CAPS.get(bond.relationship_type, 1.0))
-    overall = min(1.0, max(0.0, overall))
+    overall = round(min(1.0, max(0.0, overall)), 4)
     prediction = label(overall)
     return Compatibility(
         persona1=PersonaReference(id=one.id, name=one.name),
@@ -108,14 +109,15 @@ def label(overall: float) -> str:
 
 
 def personality(one: Persona, other: Persona) -> float:
-    """How alike they are in the traits both have: a factor of the five by its weight, any other by a tenth."""
+    """How alike they are: each of the five by its weight, average when it is not known of both; any other trait that
+    both have by a tenth."""
     first, second = _factors(one), _factors(other)
-    weight = alike = 0.0
-    for name in sorted(first.keys() & second.keys()):
-        share = BIG_FIVE_WEIGHTS.get(name, OTHER_TRAIT_WEIGHT)
-        weight += share
-        alike += share * (1 - abs(first[name] - second[name]))
-    return alike / weight if weight else UNKNOWN
+    known = first.keys() & second.keys()
+    shares = dict.fromkeys(sorted(known), OTHER_TRAIT_WEIGHT) | dict(BIG_FIVE_WEIGHTS)
+    alike = sum(
+        share * (1 - abs(first[name] - second[name]) if name in known else UNKNOWN) for name, share in shares.items()
+    )
+    return alike / sum(shares.values())
 
 
 def social(one: Persona, other: Persona) -> float:

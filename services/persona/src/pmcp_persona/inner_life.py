@@ -32,7 +32,7 @@ from pmcp_persona.emotion import BASELINE
 from pmcp_persona.interaction import Standing
 from pmcp_persona.relationship import Bond
 from pmcp_persona.relationship_rows import Pair, Told
-from pmcp_persona.store import WORLD, Acquaintance, find, hold, write_standing
+from pmcp_persona.store import WORLD, Acquaintance, find, find_for_turn, hold, write_standing
 from pmcp_persona.turn_effects import Inner, Turn, after_turn
 
 RECENT = timedelta(hours=24)
@@ -175,15 +175,18 @@ class InnerLife:
         pair = Pair.of_personas(tenant, first.id, second.id)
         return compatibility.analyse(first, second, await relationship_rows.read(self._database, pair))
 
-    async def compatibility_with(self, tenant: str, persona_id: str, player_id: str) -> float | None:
-        """With a player, or with the persona that stands in a player's place. None: they never met."""
+    async def for_turn(
+        self, tenant: str, reference: str, standing: str, player_id: str
+    ) -> tuple[Acquaintance, float | None]:
+        """How the persona stands, and how well it gets on with a player or with the persona in a player's place.
+
+        None: they never met. Raises PersonaNotFound.
+        """
+        found, bond = await find_for_turn(self._database, tenant, reference, standing, player_id)
         partner = partner_of(player_id)
-        if partner is None:
-            pair = Pair.with_player(tenant, persona_id, player_id)
-        else:
-            pair = Pair.of_personas(tenant, persona_id, partner)
-        bond = await relationship_rows.read(self._database, pair)
-        return None if bond is None else relationship.compatibility(bond)
+        if partner is not None:
+            bond = await relationship_rows.read(self._database, Pair.of_personas(tenant, found.persona.id, partner))
+        return found, None if bond is None else relationship.compatibility(bond)
 
     async def stats(self, tenant: str) -> RelationshipStats:
         kinds = await relationship_rows.figures(self._database, tenant)

@@ -25,6 +25,23 @@ WHERE p.tenant_id = $1 AND (p.id = lower($3) OR lower(p.name) = lower($3)) AND p
 ORDER BY p.id = lower($3) DESC
 LIMIT 1
 
+-- name: find_for_turn
+-- As find_persona; $4 is the player whose relationship with the persona comes along, null when they never met.
+SELECT
+    p.*,
+    s.interest_level, s.interaction_fatigue, s.current_priority, s.available_seconds, s.social_energy,
+    s.cooldown_until, s.last_updated, s.recent_interactions, s.revision,
+    r.affinity, r.trust, r.respect, r.intimacy, r.relationship_type, r.interaction_count, r.total_seconds,
+    r.talk_seconds, r.first_meeting, r.last_interaction
+FROM persona.personas p
+LEFT JOIN persona.interaction_states s
+    ON s.tenant_id = p.tenant_id AND s.persona_id = p.id AND s.player_id = $2
+LEFT JOIN persona.relationships r
+    ON r.tenant_id = p.tenant_id AND r.kind = 'player' AND r.first_id = p.id AND r.second_id = $4
+WHERE p.tenant_id = $1 AND (p.id = lower($3) OR lower(p.name) = lower($3)) AND p.deleted_at IS NULL
+ORDER BY p.id = lower($3) DESC
+LIMIT 1
+
 -- name: hold_personas
 -- $2 ids. Whoever changes what goes on inside a persona holds its row, in the order of ids, until it is done.
 SELECT p.*
@@ -216,3 +233,64 @@ FROM persona.emotion_events e
 WHERE e.tenant_id = $1 AND e.persona_id = $2
 ORDER BY e.number DESC
 LIMIT $3
+
+-- name: hold_all_personas
+-- As hold_personas, every one of the tenant.
+SELECT p.*
+FROM persona.personas p
+WHERE p.tenant_id = $1 AND p.deleted_at IS NULL
+ORDER BY p.id
+FOR NO KEY UPDATE
+
+-- name: list_standings
+-- $2 towards whom. Of living personas.
+SELECT s.*
+FROM persona.interaction_states s
+JOIN persona.personas p ON p.tenant_id = s.tenant_id AND p.id = s.persona_id AND p.deleted_at IS NULL
+WHERE s.tenant_id = $1 AND s.player_id = ANY($2::text[])
+
+-- name: list_bonds
+-- $2 player. Those of living personas with each other, and with this player.
+SELECT r.*
+FROM persona.relationships r
+JOIN persona.personas p ON p.tenant_id = r.tenant_id AND p.id = r.first_id AND p.deleted_at IS NULL
+LEFT JOIN persona.personas q
+    ON r.kind = 'persona' AND q.tenant_id = r.tenant_id AND q.id = r.second_id AND q.deleted_at IS NULL
+WHERE r.tenant_id = $1 AND (CASE r.kind WHEN 'player' THEN r.second_id = $2 ELSE q.id IS NOT NULL END)
+
+-- name: list_feelings
+SELECT e.*
+FROM persona.emotions e
+JOIN persona.personas p ON p.tenant_id = e.tenant_id AND p.id = e.persona_id AND p.deleted_at IS NULL
+WHERE e.tenant_id = $1
+
+-- name: delete_relationship
+DELETE FROM persona.relationships r WHERE r.tenant_id = $1 AND r.kind = $2 AND r.first_id = $3 AND r.second_id = $4
+
+-- name: insert_save
+INSERT INTO persona.saves (tenant_id, id, player_id, saved_at, state)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id, id) DO NOTHING
+RETURNING id
+
+-- name: find_save
+-- $2 id, $3 player.
+SELECT s.saved_at, s.state FROM persona.saves s WHERE s.tenant_id = $1 AND s.id = $2 AND s.player_id = $3
+
+-- name: delete_saves
+-- $2 player.
+DELETE FROM persona.saves s WHERE s.tenant_id = $1 AND s.player_id = $2 RETURNING s.id
+
+-- name: delete_standings
+-- $2 player.
+DELETE FROM persona.interaction_states s WHERE s.tenant_id = $1 AND s.player_id = $2 RETURNING s.persona_id
+
+-- name: delete_bonds_with
+-- $2 player. With what moved them.
+DELETE FROM persona.relationships r
+WHERE r.tenant_id = $1 AND r.kind = 'player' AND r.second_id = $2
+RETURNING r.first_id
+
+-- name: delete_emotion_events_with
+-- $2 player. The mood stays, why it is so does not.
+DELETE FROM persona.emotion_events e WHERE e.tenant_id = $1 AND e.player_id = $2

@@ -50,6 +50,8 @@ REFUSALS: dict[str, Callable[[], DomainError]] = {
     "emotions_pkey": lambda: Conflict("This emotional state exists"),
     "emotions_persona_fkey": lambda: Conflict("The persona was deleted meanwhile"),
     "emotions_range_check": lambda: InvalidParams("An emotion is out of its range"),
+    "saves_pkey": lambda: Conflict("A save with this id exists"),
+    "saves_state_check": lambda: InvalidParams("state: an object"),
     "emotion_events_pkey": lambda: Conflict("This has been told before", field="cause_id"),
     "emotion_events_emotion_fkey": lambda: Conflict("The persona was deleted meanwhile"),
 }

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from pmcp_common.configuration import Settings
+from pmcp_common.configuration import LogLevel, Settings
 
 
 class PersonaSettings(Settings):
@@ -36,6 +36,4 @@ class PersonaSettings(Settings):
         default="player",
         description="whom a talk tires a persona for: player (a crowd does not exhaust it for everyone) or world",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="least level written to standard error; DEBUG may show what players wrote"
-    )
+    log_level: LogLevel = "INFO"

@@ -18,6 +18,8 @@ from pmcp_common.contracts.errors import Conflict, InvalidParams, PersonaNotFoun
 from pmcp_common.contracts.personas import Persona, PersonaChange, PersonaDeleted, PersonaDraft, Priority
 from pmcp_persona.database import Database, Rows
 from pmcp_persona.interaction import Standing
+from pmcp_persona.relationship import Bond
+from pmcp_persona.relationship_rows import bond_of
 
 # A repeat comes soon after its first delivery, and the turns of one player with one persona come one by one:
 # many more newer ones than this cannot lie between.
@@ -103,6 +105,19 @@ async def find(rows: Rows, tenant: str, reference: str, player_id: str) -> Acqua
     return _acquaintance(found[0])
 
 
+async def find_for_turn(
+    rows: Rows, tenant: str, reference: str, standing: str, player_id: str
+) -> tuple[Acquaintance, Bond | None]:
+    """Also what is between the persona and the player. On the path of every reply: one statement.
+
+    `standing`: whose state is read; WORLD for everybody's. Raises PersonaNotFound.
+    """
+    found = await rows.fetch("find_for_turn", tenant, standing, reference, player_id)
+    if not found:
+        raise PersonaNotFound(reference)
+    return _acquaintance(found[0]), bond_of(found[0]) if found[0]["affinity"] is not None else None
+
+
 async def hold(rows: Rows, tenant: str, persona_ids: Sequence[str]) -> dict[str, Persona]:
     """Inside a transaction: nobody else changes the inner life of these personas before it ends."""
     return {row["id"]: persona_of(row) for row in await rows.fetch("hold_personas", tenant, sorted(persona_ids))}
@@ -166,13 +181,13 @@ def _acquaintance(row: asyncpg.Record) -> Acquaintance:
     met = row["revision"] is not None
     return Acquaintance(
         persona=persona_of(row),
-        standing=_standing(row) if met else None,
+        standing=standing_of(row) if met else None,
         recent_interactions=tuple(row["recent_interactions"]) if met else (),
         revision=row["revision"] if met else 0,
     )
 
 
-def _standing(row: asyncpg.Record) -> Standing:
+def standing_of(row: asyncpg.Record) -> Standing:
     return Standing(
         interest_level=row["interest_level"],
         interaction_fatigue=row["interaction_fatigue"],
