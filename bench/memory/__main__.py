@@ -1,4 +1,4 @@
-"""`python -m bench.memory quality|parts|latency|writes`: each starts its own PostgreSQL; only a cache stays behind."""
+"""`python -m bench.memory quality|parts|latency|writes|saves`: each on its own PostgreSQL; a cache stays behind."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bench.memory.latency import run_latency
 from bench.memory.parts import run_parts
 from bench.memory.quality import run_quality
+from bench.memory.saves import run_saves
 from bench.memory.writes import run_writes
 
 
@@ -37,6 +38,8 @@ def main() -> None:
     latency.add_argument("--million", action="store_true", help="again with 1,000,000 rows in the table (minutes)")
     writes = commands.add_parser("writes", help="memories written a second, embedding included")
     writes.add_argument("--count", type=int, default=3_000, help="turns to write")
+    saves = commands.add_parser("saves", help="saving and loading a player's world, at several sizes")
+    saves.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="memories of a player")
     asyncio.run(_run(parser.parse_args(), settings))
 
 
@@ -45,6 +48,8 @@ async def _run(options: argparse.Namespace, settings: BenchSettings) -> None:
         await run_latency(settings.data_dir, options.sizes, million=options.million)
     elif options.command == "writes":
         await run_writes(settings.data_dir, options.count)
+    elif options.command == "saves":
+        await run_saves(settings.data_dir, options.sizes)
     elif options.command == "parts":
         await run_parts(_existing(options.data), settings.data_dir)
     else:

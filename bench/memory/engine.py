@@ -17,6 +17,8 @@ from pmcp_common.postgres import connect_pool
 from pmcp_memory.access_counts import AccessCounts
 from pmcp_memory.database import SESSION_SETTINGS, Database
 from pmcp_memory.embedding import Embedder
+from pmcp_memory.embedding_checked import CheckedEmbedder
+from pmcp_memory.model_store import ModelStore
 from pmcp_memory.recall_store import RecallStore
 from pmcp_memory.recollection import Recollection
 from pmcp_memory.store import MemoryStore
@@ -32,12 +34,13 @@ class Engine:
         self.pool = pool
         database = Database(pool, acquire_timeout_seconds=60)
         store = MemoryStore(database)
+        self.models = ModelStore(database)
         clock = SystemClock()
         numbers = itertools.count(1)
         self.recollection = Recollection(
             store,
             RecallStore(database),
-            embedder,
+            CheckedEmbedder(embedder, self.models),
             AccessCounts(store, clock),
             clock,
             new_id=lambda: f"memory-{next(numbers):08}",
@@ -79,9 +82,11 @@ async def running_engine(dsn: str, embedder: Embedder) -> AsyncIterator[Engine]:
         vectors=True,
         session_settings=SESSION_SETTINGS,
     )
+    engine = Engine(pool, embedder)
     try:
-        yield Engine(pool, embedder)
+        yield engine
     finally:
+        await engine.recollection.close()
         await pool.close()
 
 

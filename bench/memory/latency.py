@@ -27,11 +27,12 @@ from pmcp_memory.upkeep_store import UpkeepStore
 QUESTIONS = 150
 WARM_UP = 20
 NEIGHBOURS = 10
+DIMENSION = 384
 
 _NEAREST = """
 SELECT id FROM memory.memories
 WHERE tenant_id = $1 AND persona_id = $2 AND player_id = $3 AND embedding_model = $4
-ORDER BY embedding <=> $5::vector::halfvec LIMIT $6
+ORDER BY embedding::public.halfvec(384) <=> $5::vector::halfvec LIMIT $6
 """
 
 
@@ -80,11 +81,11 @@ async def run_latency(cache: Path, sizes: Sequence[int], *, million: bool) -> No
         for seed, size in enumerate(sizes):
             rows += size
             await _fill(dsn, material, f"persona-{size}", size, embedder.name, seed)
-            await _keep(engine)
+            await keep_up(engine, embedder.name)
             print((await _measure(engine, embedder, f"persona-{size}", size, rows, questions)).line(), flush=True)
         if million:
             await _fill_to_a_million(dsn, material, embedder.name, rows)
-            await _keep(engine)
+            await keep_up(engine, embedder.name)
             for size in sizes:
                 one = await _measure(engine, embedder, f"persona-{size}", size, 1_000_000, questions)
                 print(one.line(), flush=True)
@@ -92,28 +93,29 @@ async def run_latency(cache: Path, sizes: Sequence[int], *, million: bool) -> No
 
 
 async def _fill(dsn: str, material: Material, persona_id: str, size: int, model: str, seed: int) -> None:
-    connection = await _connect(dsn)
+    connection = await connect_for_copy(dsn)
     await add_crowd(connection, material, persona_id, size, model, seed)
     await connection.close()
 
 
 async def _fill_to_a_million(dsn: str, material: Material, model: str, rows: int) -> None:
     """Other personas of a thousand memories each: the measured ones of 1,000 then hold 0.1 % of the table."""
-    connection = await _connect(dsn)
+    connection = await connect_for_copy(dsn)
     for number in range((1_000_000 - rows) // 1_000):
         await add_crowd(connection, material, f"other-{number}", 1_000, model, 1_000 + number)
     await connection.close()
 
 
-async def _keep(engine: Engine) -> None:
+async def keep_up(engine: Engine, model: str) -> None:
     """What upkeep and autovacuum would have done by then."""
     store = UpkeepStore(Database(engine.pool, acquire_timeout_seconds=60))
-    for owner, _ in await store.crowded_players(EXACT_MEMORIES):
-        await store.make_index(owner, index_name(owner))
+    await engine.models.dimension_of(model, DIMENSION)
+    for owner in await store.crowded_players(EXACT_MEMORIES, model):
+        await store.make_index(owner, model, index_name(owner, model))
     await engine.analyse()
 
 
-async def _connect(dsn: str) -> asyncpg.Connection:
+async def connect_for_copy(dsn: str) -> asyncpg.Connection:
     connection = await asyncpg.connect(dsn)
     # The codec of the service's pool: a vector is bytes already.
     await connection.set_type_codec(
@@ -127,21 +129,21 @@ async def _measure(
 ) -> Latency:
     for question in questions[:WARM_UP]:
         await engine.ask(persona_id, question, NEIGHBOURS)
-    backends = await _backends(engine)
-    before, own_before = sum(map(cpu_seconds, backends)), time.process_time()
+    pids = await backends(engine)
+    before, own_before = sum(map(cpu_seconds, pids)), time.process_time()
     times = []
     for question in questions:
         started = time.perf_counter()
         await engine.ask(persona_id, question, NEIGHBOURS)
         times.append((time.perf_counter() - started) * 1000)
-    spent = (sum(map(cpu_seconds, backends)) - before) * 1000 / len(questions)
+    spent = (sum(map(cpu_seconds, pids)) - before) * 1000 / len(questions)
     own = (time.process_time() - own_before) * 1000 / len(questions)
     recall = await _nearest_found(engine, embedder, persona_id, questions[:50])
     name = "exact" if size < EXACT_MEMORIES else "own HNSW index"
     return Latency(name, size, rows, times, spent, own, recall)
 
 
-async def _backends(engine: Engine) -> list[int]:
+async def backends(engine: Engine) -> list[int]:
     async with engine.pool.acquire() as connection:
         rows = await connection.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'bench-memory'")
     return [row["pid"] for row in rows]
@@ -154,8 +156,9 @@ async def _nearest_found(engine: Engine, embedder: Embedder, persona_id: str, qu
         for question in questions:
             (vector,) = await embedder.embed([question], Urgency.QUERY)
             arguments = (TENANT, persona_id, PLAYER, embedder.name, vector, NEIGHBOURS)
-            quick = {row["id"] for row in await connection.fetch(_NEAREST, *arguments)}
             async with connection.transaction():
+                await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+                quick = {row["id"] for row in await connection.fetch(_NEAREST, *arguments)}
                 # Sorting is exact; only an index scan is approximate.
                 await connection.execute("SET LOCAL enable_indexscan = off")
                 exact = {row["id"] for row in await connection.fetch(_NEAREST, *arguments)}

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from pmcp_memory.embedding import DIMENSION, Embedder, Urgency, Vector
+from pmcp_memory.embedding import Embedder, Urgency, Vector
 
 
 class DiskCachedEmbedder:
@@ -25,16 +25,12 @@ class DiskCachedEmbedder:
     def name(self) -> str:
         return self._inner.name
 
-    @property
-    def dimension(self) -> int:
-        return self._inner.dimension
-
     async def embed(self, texts: Sequence[str], urgency: Urgency = Urgency.STORE) -> list[Vector]:
         vectors = [self._find(text) for text in texts]
         missing = [text for text, vector in zip(texts, vectors, strict=True) if vector is None]
         if missing:
             for text, vector in zip(missing, await self._inner.embed(missing, urgency), strict=True):
-                value = struct.pack(f"<{DIMENSION}f", *vector)
+                value = struct.pack(f"<{len(vector)}f", *vector)
                 self._rows.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (self._key(text), value))
             self._rows.commit()
         return [
@@ -52,7 +48,7 @@ class DiskCachedEmbedder:
 
     def _find(self, text: str) -> Vector | None:
         row = self._rows.execute("SELECT value FROM vectors WHERE key = ?", (self._key(text),)).fetchone()
-        return struct.unpack(f"<{DIMENSION}f", row[0]) if row else None
+        return struct.unpack(f"<{len(row[0]) // 4}f", row[0]) if row else None
 
     def _key(self, text: str) -> bytes:
         return hashlib.blake2b(f"{self.name}\0{text}".encode(), digest_size=16).digest()
