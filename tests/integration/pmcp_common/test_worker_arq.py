@@ -182,4 +182,4 @@ async def test_the_worker_comes_back_after_its_connections_were_cut(redis: Redis
 async def test_scripts_are_loaded_again_when_redis_forgot_them(redis: Redis) -> None:
     renew = Script(redis, "renew")
     await redis.script_flush()
-    assert await renew([keys.job("local", "x"), keys.RUNNING], ["local/x", 1, 10, ""]) == b"GONE"
+    assert await renew([keys.job("local", "x"), keys.RUNNING], ["local/x", 1, 10]) == b"GONE"

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.accepted_jobs import AcceptedJob, AcceptedJobs, LostJobsQuery, SettledJobs
+from pmcp_common.contracts.accepted_jobs import AcceptedJob, AcceptedJobs, LostJobsQuery, OldJobs, SettledJobs
 from pmcp_common.contracts.jobs import End
 from pmcp_common.contracts.memories import CommitTurns, ContextRequest, RememberRequest
 from pmcp_common.contracts.personas import Interaction
@@ -56,7 +56,9 @@ class JobRecords:
     rows: dict[str, AcceptedJob] = field(default_factory=dict)
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post(f"/v1/accepted-jobs/{verb}", getattr(self, verb)) for verb in ("record", "settle", "lost")]
+        return [
+            web.post(f"/v1/accepted-jobs/{verb}", getattr(self, verb)) for verb in ("record", "settle", "lost", "purge")
+        ]
 
     async def record(self, request: web.Request) -> web.Response:
         jobs = AcceptedJobs.model_validate_json(await request.read()).jobs
@@ -66,6 +68,13 @@ class JobRecords:
     async def settle(self, request: web.Request) -> web.Response:
         jobs = SettledJobs.model_validate_json(await request.read()).jobs
         return _json({"rows": sum(self.rows.pop(job.job_id, None) is not None for job in jobs)})
+
+    async def purge(self, request: web.Request) -> web.Response:
+        query = OldJobs.model_validate_json(await request.read())
+        old = [job_id for job_id, job in self.rows.items() if job.accepted_at_ms < query.accepted_before_ms]
+        for job_id in old:
+            del self.rows[job_id]
+        return _json({"rows": len(old)})
 
     async def lost(self, request: web.Request) -> web.Response:
         query = LostJobsQuery.model_validate_json(await request.read())

@@ -12,7 +12,7 @@ import pytest
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.jobs import Delta, End, JobState
+from pmcp_common.contracts.jobs import Claim, Delta, End, JobState
 from pmcp_common.contracts.memories import Role
 from pmcp_common.queue_arq import ArqJobQueue
 from pmcp_common.redis_link import connect
@@ -25,12 +25,13 @@ from tests.integration.pmcp_llm_worker.conftest import (
     running_worker,
     settings_for,
 )
-from tests.unit.pmcp_llm_worker.doubles import NOW, TENANT, turn
+from tests.unit.pmcp_llm_worker.doubles import NOW, TENANT, aria, turn
 
 FIRST_TOKEN_SECONDS = 0.6
 IDLE_SECONDS = 0.4
 FALLBACK_MARGIN_SECONDS = 0.2
 EARLY_SECONDS = 0.05
+ON_TIME_SECONDS = 0.2
 
 
 def now_ms() -> int:
@@ -257,8 +258,46 @@ async def test_a_deadline_that_has_passed_before_a_worker_came_gets_a_canned_lin
     await asyncio.sleep(0.03)  # the deadline itself
     async with running_worker(settings_for(valkey_url, services, model_server.url)):
         end = await client.end(job_id)
-    assert (end.state, end.rung) in {("done", "canned"), ("failed", "full")}
-    assert end.seq >= 1
+    assert (end.state, end.rung) == ("done", "canned")
+    assert end.text
+
+
+@pytest.mark.parametrize("player_id", ["the same", "another"])
+async def test_a_deadline_is_kept_behind_a_slow_reply_though_no_gateway_watches(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client, player_id: str
+) -> None:
+    """Behind the slow turn of its own conversation, and behind one that holds the only worker."""
+    settings = settings_for(
+        valkey_url, services, model_server.url, worker_max_jobs=1, model_idle_seconds=60, model_first_token_seconds=60
+    )
+    async with running_worker(settings):
+        await client.end(await client.submit())  # the worker has seen the persona
+        model_server.script = Script.of(Behaviour(Kind.HANG_BEFORE_HEADERS))
+        slow = await client.submit(player_id="the same")
+        await model_server.wait_until(lambda seen: seen.live_generations == 1)
+        began = time.monotonic()
+        end = await client.end(await client.submit(player_id=player_id, deadline_ms=1500))
+        took = time.monotonic() - began
+        await client.queue.cancel(TENANT, "local", slow)
+    assert abs(took - 1.5) < ON_TIME_SECONDS
+    assert (end.state, end.rung, end.response_type) == ("done", "canned", "fallback")
+    assert end.text in aria().fallback_lines
+
+
+async def test_a_deadline_is_kept_when_the_worker_died_with_half_the_reply(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    began = time.monotonic()
+    job_id = await client.submit(deadline_ms=500)
+    claim = await client.queue.claim(TENANT, job_id)
+    assert isinstance(claim, Claim)
+    await client.bus.append([(claim, Delta(job_id, 1, 1, "I am"))])
+    ended = asyncio.create_task(client.end(job_id))
+    while left := await client.queue.expire(TENANT, "local", job_id):  # noqa: ASYNC110 - as a gateway does
+        await asyncio.sleep(left)
+    end = await ended
+    assert abs(time.monotonic() - began - 0.5) < ON_TIME_SECONDS
+    assert (end.state, end.finish_reason, end.rung, end.text) == ("done", "length", "shortened", "I am")
 
 
 async def test_of_a_cancelled_reply_only_what_was_heard_is_stored(

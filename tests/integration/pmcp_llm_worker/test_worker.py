@@ -7,7 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, Any
 
 import httpx
 import orjson
@@ -15,9 +20,11 @@ import pytest
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.jobs import Claim, Delta, JobState
+from pmcp_common.contracts.ends import end_without_model
+from pmcp_common.contracts.jobs import Claim, Delta, JobState, Verdict
 from pmcp_common.contracts.memories import CommitTurns, Role
 from pmcp_common.queue_arq import ArqJobQueue, QueueLimits
+from pmcp_common.redis_link import Script as LuaScript
 from pmcp_common.redis_link import connect
 from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import Behaviour, Kind, Script
@@ -49,6 +56,40 @@ async def test_a_message_is_answered_stored_and_remembered(
         await services.until(lambda: bool(services.personas.interactions))
     assert services.memory.remembered[0].message_ids == (end.user_message_id, end.message_id)
     assert f"request-{job_id}" in services.request_ids
+
+
+NOT_OF_ONE_REPLY = {"append", "reap", "renew", "ledger", "recorded", "BLMPOP", "ZRANGEBYSCORE", "ZREM"}
+"""Shared by replies, or by the clock."""
+OF_THE_TEST = {"XREAD", "HMGET", "XRANGE", "MULTI", "EXEC"}
+OF_REPLIES = (keys.REPLY_QUEUE, keys.SPOOL, "sights")
+
+
+async def test_a_reply_costs_the_worker_four_round_trips_beside_its_appends(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    """Waking up, claiming, declaring, ending: whatever else it asks of Redis is not for this reply alone."""
+    folder = files("pmcp_common") / "lua"
+    names = [Path(file.name).stem for file in folder.iterdir() if not file.name.startswith("prelude")]
+    scripts = {LuaScript(client.redis, name)._script.sha: name for name in names}
+    async with running_worker(settings_for(valkey_url, services, model_server.url)), connect(valkey_url) as watching:
+        await client.end(await client.submit())  # the persona is known from now on
+        async with watching.monitor() as monitor:
+            job_id = await client.submit()
+            seen: list[str] = []
+            async with asyncio.timeout(WAIT_SECONDS):
+                while "finish" not in seen:
+                    told = await monitor.next_command()
+                    words = told["command"].split()
+                    about_it = any(name in told["command"] for name in (job_id, *OF_REPLIES))
+                    if about_it and told["client_type"] != "lua":
+                        seen.append(scripts[words[1]] if words[0] == "EVALSHA" else words[0])
+        await client.end(job_id)
+    assert [one for one in seen if one not in NOT_OF_ONE_REPLY | OF_THE_TEST] == [
+        "submit",
+        "claim",
+        "commit",
+        "finish",
+    ]
 
 
 async def test_a_crowd_is_answered_without_mixing_replies(
@@ -169,6 +210,72 @@ async def test_a_reply_whose_worker_died_is_continued_by_another(
     assert model_server.seen.requests[-1].messages[-1] == {"role": "assistant", "content": "I am"}
 
 
+async def test_a_whole_reply_whose_worker_died_before_its_rows_is_stored_without_the_model(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
+) -> None:
+    job_id = await client.submit()
+    claim = await client.queue.claim(TENANT, job_id)
+    assert isinstance(claim, Claim)
+    await client.bus.append([(claim, Delta(job_id, 1, 1, "I am Aria."))])
+    whole = end_without_model(replace(claim, last_seq=1), "I am Aria.", state=JobState.DONE, finish_reason="stop")
+    await client.queue.declare(claim, Verdict(replace(whole, text="", model="m1", tokens_used=4)))
+    await client.redis.zadd(keys.RUNNING, {f"{TENANT}/{job_id}": 1})  # its lease has ended
+    async with running_worker(settings_for(valkey_url, services, model_server.url)):
+        end = await client.end(job_id)
+    assert (end.state, end.finish_reason, end.text, end.attempt) == ("done", "stop", "I am Aria.", 2)
+    assert (end.model, end.tokens_used, end.persisted) == ("m1", 4, True)
+    assert services.memory.rows[end.message_id].content == "I am Aria."
+    assert not model_server.seen.requests
+
+
+async def test_a_paused_worker_that_wakes_after_its_successor_stores_no_row(
+    valkey_url: str, services: Services, model_server: FakeModelServer, client: Client, free_port: int
+) -> None:
+    model_server.script = Script.of(
+        Behaviour(text="Ready."), Behaviour(tokens=12, gap_ms=50), Behaviour(text="w0 w1 and so on.")
+    )
+    with worker_process(valkey_url, services, model_server.url, free_port) as process:
+        await client.end(await client.submit())  # the process runs
+        ready = model_server.seen.tokens_sent
+        job_id = await client.submit()
+        await model_server.wait_until(lambda seen: seen.tokens_sent >= ready + 3)
+        process.send_signal(signal.SIGSTOP)
+        await model_server.wait_until(lambda seen: seen.live_generations == 0)  # it has the whole text, unread
+        await client.redis.zadd(keys.RUNNING, {f"{TENANT}/{job_id}": 1})  # its lease has ended
+        async with running_worker(settings_for(valkey_url, services, model_server.url)):
+            end = await client.end(job_id)
+            process.send_signal(signal.SIGCONT)
+            assert process.stderr is not None
+            await asyncio.to_thread(until_line, process.stderr, "reply given up")
+    assert (end.state, end.attempt) == ("done", 2)
+    assert end.text.endswith("and so on.")
+    assert services.memory.rows[end.message_id].content == end.text
+
+
+def until_line(lines: IO[str], words: str) -> None:
+    assert any(words in line for line in lines)
+
+
+@contextmanager
+def worker_process(valkey_url: str, services: Services, model_url: str, port: int) -> Iterator[subprocess.Popen[str]]:
+    environment = {
+        "PMCP_REDIS_URL": valkey_url,
+        "PMCP_PERSONA_URL": services.url,
+        "PMCP_MEMORY_URL": services.url,
+        "PMCP_MODEL_URL": model_url,
+        "PMCP_WORKER_PORT": str(port),
+        "PATH": "",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pmcp_llm_worker"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 async def test_a_draining_worker_hands_its_reply_to_another_at_once(
     valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
 ) -> None:
@@ -207,18 +314,7 @@ async def test_a_restarted_redis_is_waited_for(
 async def test_the_process_serves_its_probes_and_leaves_on_sigterm(
     valkey_url: str, services: Services, model_server: FakeModelServer, client: Client, free_port: int
 ) -> None:
-    environment = {
-        "PMCP_REDIS_URL": valkey_url,
-        "PMCP_PERSONA_URL": services.url,
-        "PMCP_MEMORY_URL": services.url,
-        "PMCP_MODEL_URL": model_server.url,
-        "PMCP_WORKER_PORT": str(free_port),
-        "PATH": "",
-    }
-    process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
-        [sys.executable, "-m", "pmcp_llm_worker"], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
+    with worker_process(valkey_url, services, model_server.url, free_port) as process:
         end = await client.end(await client.submit())
         assert end.state == "done"
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as probes:
@@ -231,8 +327,6 @@ async def test_the_process_serves_its_probes_and_leaves_on_sigterm(
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         _, errors = await asyncio.to_thread(process.communicate, timeout=WAIT_SECONDS)
-    finally:
-        process.kill()
     assert process.returncode == 0
     assert time.monotonic() - began < WAIT_SECONDS
     lines = [orjson.loads(line) for line in errors.splitlines()]

@@ -117,6 +117,7 @@ NESTED: dict[str, str] = {
     "persona.status/interaction_state": "interest_level interaction_fatigue current_priority available_time"
     " social_energy cooldown_until is_available",
     "persona.get/persona": "id name description personality_traits memory_stats",
+    "state.save/state": "current_persona_id current_conversation_id active_conversations timestamp",
     "conversation.end/final_stats": "duration turns tokens_used",
     "conversation.get_history/messages": "id content sender timestamp persona_response",
     "relationship.compatibility/compatibility_analysis": "overall personality social interests history prediction",
@@ -131,6 +132,19 @@ NESTED: dict[str, str] = {
     " first_meeting",
     "relationship.get/relationships": "target_persona_id target_persona_name relationship_type strength"
     " last_interaction",
+    "memory.search/memories": "id content memory_type importance emotional_valence related_personas visibility"
+    " created_at accessed_count",
+    "memory.prune_recommendations/recommendations": "needs_pruning current_count target_count recommendation"
+    " would_prune average_importance_to_prune importance_range_to_prune",
+    "memory.prune_stats/pruning_statistics": "total_pruning_operations total_memories_pruned total_personas_processed"
+    " average_processing_time last_global_prune personas_last_pruned message",
+    "memory.decay_stats/decay_statistics": "background_running last_run total_decay_cycles total_memories_decayed"
+    " total_auto_prunes_triggered recent_cycle config message",
+    "memory.search_cross_persona/memories": "memory_id content similarity importance memory_type created_at visibility"
+    " source source_persona",
+    "memory.search_cross_persona/search_params": "min_importance include_shared include_public",
+    "memory.shared_stats/shared_memory_statistics": "total_personas shared_memories public_memories cross_references"
+    " by_persona",
     "emotional.get_state/emotional_state": "mood energy_level stress_level curiosity social_battery last_updated",
 }
 """Fields inside fields."""

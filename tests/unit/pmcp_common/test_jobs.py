@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pmcp_common.contracts.ends import end_without_model
 from pmcp_common.contracts.jobs import (
     TERMINAL_STATES,
     TRANSITIONS,
@@ -17,7 +18,6 @@ from pmcp_common.contracts.jobs import (
     JobState,
     Submission,
     advance,
-    end_without_model,
 )
 
 

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from pmcp_common.contracts import document
 from pmcp_common.contracts.frames import chunk_result, end_result, start_result
 from pmcp_common.contracts.jobs import Accepted, Delta, End
-from pmcp_common.contracts.methods import MAX_MESSAGE_BYTES, METHODS, ChatParams, StreamReadParams
+from pmcp_common.contracts.methods import MAX_MESSAGE_BYTES, METHODS, ChatParams
+from pmcp_common.contracts.stream_models import StreamReadParams
 from tests.house.sources import ROOT
 
 

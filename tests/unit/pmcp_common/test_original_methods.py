@@ -8,26 +8,9 @@ from pmcp_common.contracts.methods import METHODS
 from tests.unit.pmcp_common.original_methods import METHODS as ORIGINAL
 from tests.unit.pmcp_common.original_methods import NESTED
 
-NOT_YET = frozenset({"state.save", "state.load"}) | {
-    f"memory.{name}"
-    for name in (
-        "prune",
-        "prune_all",
-        "prune_recommendations",
-        "prune_stats",
-        "decay_start",
-        "decay_stop",
-        "decay_stats",
-        "decay_force",
-        "search_cross_persona",
-        "shared_stats",
-    )
-}
-"""Methods that existing clients know and this server answers with -32601."""
 
-
-def test_every_method_is_there_but_those_named_as_missing() -> None:
-    assert ORIGINAL.keys() - METHODS.keys() == NOT_YET
+def test_every_method_is_there() -> None:
+    assert ORIGINAL.keys() - METHODS.keys() == set()
 
 
 @pytest.mark.parametrize("name", sorted(ORIGINAL.keys() & METHODS.keys()))

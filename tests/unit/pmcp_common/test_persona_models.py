@@ -82,3 +82,10 @@ def test_unknown_fields_never_break_the_known_ones(more: dict[str, Any]) -> None
     except ValidationError:
         return
     assert draft.name == "Mira"
+
+
+def test_a_persona_of_a_name_alone_has_the_defaults() -> None:
+    draft = PersonaCreateParams.model_validate({"name": "Mira"}).draft()
+    assert (draft.charisma, draft.intelligence, draft.social_rank) == (10, 10, "commoner")
+    assert (draft.priority, draft.energy, draft.available_time) == ("none", 100, 300)
+    assert (draft.description, draft.personality_traits, draft.topic_preferences) == ("", {}, {})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pmcp_common.contracts.errors import InternalError, Unavailable
 from pmcp_common.contracts.jobs import TERMINAL_STATES, TRANSITIONS
-from pmcp_common.redis_link import broker_errors, script_constants
+from pmcp_common.redis_link import LinkConnection, broker_errors, script_constants
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,8 @@ from pmcp_common.redis_link import broker_errors, script_constants
         ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
         ResponseError("OOM command not allowed when used memory > 'maxmemory'."),
         ResponseError("READONLY You can't write against a read only replica."),
+        OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        ReadOnlyError("You can't write against a read only replica."),
         ResponseError("LOADING Redis is loading the dataset in memory"),
     ],
     ids=lambda error: str(error)[:12],
@@ -42,3 +44,19 @@ def test_the_scripts_get_every_transition_and_every_end() -> None:
         assert f"['{state} {event}'] = '{then}'" in text
     for state in TERMINAL_STATES:
         assert f"['{state}'] = true" in text
+
+
+async def test_a_write_to_a_socket_that_uvloop_has_closed_is_a_lost_connection() -> None:
+    class Closed:
+        def writelines(self, _lines: object) -> None:
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+        def close(self) -> None: ...
+
+        async def wait_closed(self) -> None: ...
+
+    connection = LinkConnection(socket_timeout=None, health_check_interval=0)
+    connection._reader, connection._writer = object(), Closed()  # type: ignore[assignment]
+    with pytest.raises(RedisConnectionError):
+        await connection.send_command("GET", "key")
+    assert not connection.is_connected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,14 @@ from pmcp_common.contracts.memories import (
     Role,
     Turn,
 )
-from pmcp_common.contracts.personas import Interaction, InteractionState, Persona, PersonaTurnContext, PersonaView
+from pmcp_common.contracts.personas import (
+    ConversationEnd,
+    Interaction,
+    InteractionState,
+    Persona,
+    PersonaTurnContext,
+    PersonaView,
+)
 from pmcp_common.testing.broker_memory import MemoryBroker
 from pmcp_llm_worker.chat_turn import ChatTurn
 from pmcp_llm_worker.emitter import EmitterHub
@@ -140,6 +147,7 @@ class Personas:
         self.failure: DomainError | None = None
         self.known_versions: list[int | None] = []
         self.interactions: list[Interaction] = []
+        self.ended: list[tuple[str, ConversationEnd]] = []
 
     async def turn_context(
         self, tenant: str, persona_id: str, player_id: str, known_version: int | None
@@ -157,6 +165,12 @@ class Personas:
         if self.failure:
             raise self.failure
         self.interactions.append(interaction)
+        return self.state
+
+    async def end_conversation(self, tenant: str, reference: str, end: ConversationEnd) -> InteractionState:
+        if self.failure:
+            raise self.failure
+        self.ended.append((reference, end))
         return self.state
 
     async def list(self, tenant: str, player_id: str) -> tuple[PersonaView, ...]:
@@ -221,11 +235,6 @@ class Spool:
             raise self.failure
         self.entries.append(SpooledTurns(f"{len(self.entries)}-0", tenant, turns))
 
-    async def waiting(self) -> bool:
-        if self.failure:
-            raise self.failure
-        return bool(self.entries)
-
     async def oldest(self) -> Sequence[SpooledTurns]:
         return self.entries[:100]
 
@@ -235,17 +244,6 @@ class Spool:
     async def set_aside(self, entry: SpooledTurns) -> None:
         self.entries.remove(entry)
         self.refused.append(entry)
-
-
-class Sights:
-    def __init__(self) -> None:
-        self.seen: dict[str, object] = {}
-        self.failure: DomainError | None = None
-
-    async def of_session(self, tenant: str, session_id: str) -> Mapping[str, object]:
-        if self.failure:
-            raise self.failure
-        return self.seen
 
 
 Step = str | Exception | asyncio.Event | Callable[[], None]
@@ -305,9 +303,8 @@ class Stage:
     personas: Personas = field(default_factory=Personas)
     memory: Memory = field(default_factory=Memory)
     spool: Spool = field(default_factory=Spool)
-    sights: Sights = field(default_factory=Sights)
     clock: SteppingClock = field(default_factory=SteppingClock)
-    models: list[str] = field(default_factory=list)
+    models: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.leases = Leases(self.broker)
@@ -320,7 +317,6 @@ class Stage:
             memory=self.memory,
             model=RetryingModel(self.model, self.clock, sleep=no_sleep),
             spool=self.spool,
-            sights=self.sights,
             clock=self.clock,
             limits=ReplyLimits(Generation(max_tokens=50, num_ctx=2048), Patience()),
             sleep=no_sleep,
@@ -334,7 +330,7 @@ class Stage:
         """Run the next job in line."""
         tenant, job_id, ticket = await self.broker.take_ticket()
         async with asyncio.timeout(5):
-            await self.job({"job_id": ticket, "job_try": 1}, tenant, job_id)
+            await self.job(tenant, job_id, ticket)
 
     async def answer(self, **changes: object) -> End:
         await self.submit(**changes)

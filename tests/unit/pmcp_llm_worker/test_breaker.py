@@ -24,9 +24,14 @@ def opened() -> tuple[Breaker, SteppingClock]:
     clock = SteppingClock()
     breaker = Breaker(clock)
     for _ in range(FAILURES):
-        assert breaker.allows()
-        breaker.failed()
+        breaker.failed(begun(breaker))
     return breaker, clock
+
+
+def begun(breaker: Breaker) -> int:
+    call = breaker.begin()
+    assert call is not None
+    return call
 
 
 def state_of(breaker: Breaker) -> BreakerState:
@@ -36,59 +41,72 @@ def state_of(breaker: Breaker) -> BreakerState:
 def test_it_opens_after_failures_in_a_row_and_not_before() -> None:
     breaker = Breaker(SteppingClock())
     for _ in range(FAILURES - 1):
-        breaker.failed()
+        breaker.failed(begun(breaker))
     breaker.succeeded()
     for _ in range(FAILURES - 1):
-        breaker.failed()
+        breaker.failed(begun(breaker))
     assert state_of(breaker) is BreakerState.CLOSED
-    breaker.failed()
+    breaker.failed(begun(breaker))
     assert state_of(breaker) is BreakerState.OPEN
-    assert not breaker.allows()
+    assert breaker.begin() is None
 
 
 def test_after_a_while_one_call_probes_and_its_success_closes_it() -> None:
     breaker, clock = opened()
     clock.seconds += OPEN_SECONDS
-    assert [breaker.allows() for _ in range(3)] == [True, False, False]
+    assert [breaker.begin() is not None for _ in range(3)] == [True, False, False]
     assert state_of(breaker) is BreakerState.HALF_OPEN
     breaker.succeeded()
     assert state_of(breaker) is BreakerState.CLOSED
-    assert all(breaker.allows() for _ in range(3))
+    assert all(breaker.begin() for _ in range(3))
 
 
 def test_a_probe_that_fails_opens_it_for_longer() -> None:
     breaker, clock = opened()
     clock.seconds += OPEN_SECONDS
-    assert breaker.allows()
-    breaker.failed()
+    breaker.failed(begun(breaker))
     clock.seconds += OPEN_SECONDS
-    assert not breaker.allows()
+    assert breaker.begin() is None
     clock.seconds += OPEN_SECONDS
-    assert breaker.allows()
+    assert begun(breaker)
 
 
 def test_the_pause_is_bounded() -> None:
     breaker, clock = opened()
     for _ in range(20):
         clock.seconds += MAX_OPEN_SECONDS
-        assert breaker.allows()
-        breaker.failed()
+        breaker.failed(begun(breaker))
 
 
 def test_a_probe_that_was_given_up_or_never_came_back_leaves_room_for_another() -> None:
     breaker, clock = opened()
     clock.seconds += OPEN_SECONDS
-    assert breaker.allows()
-    breaker.abandoned()
-    assert breaker.allows()
+    breaker.abandoned(begun(breaker))
+    assert begun(breaker)
     clock.seconds += PROBE_SECONDS
-    assert breaker.allows()
+    assert begun(breaker)
+
+
+def test_an_older_call_that_is_given_up_or_fails_does_not_speak_for_the_probe() -> None:
+    clock = SteppingClock()
+    breaker = Breaker(clock)
+    older = begun(breaker)
+    for _ in range(FAILURES):
+        breaker.failed(begun(breaker))
+    clock.seconds += OPEN_SECONDS
+    probe = begun(breaker)
+    breaker.abandoned(older)
+    assert breaker.begin() is None
+    breaker.failed(older)
+    assert state_of(breaker) is BreakerState.HALF_OPEN
+    breaker.failed(probe)
+    assert state_of(breaker) is BreakerState.OPEN
 
 
 def test_a_late_success_of_an_earlier_call_closes_it() -> None:
     breaker, _ = opened()
     breaker.succeeded()
-    assert breaker.allows()
+    assert begun(breaker)
 
 
 STEPS = st.one_of(st.sampled_from(["ask", "succeeded", "failed", "abandoned"]), st.floats(0, 100))
@@ -98,18 +116,24 @@ STEPS = st.one_of(st.sampled_from(["ask", "succeeded", "failed", "abandoned"]), 
 def test_whatever_happens_it_follows_its_table(steps: list[str | float]) -> None:
     clock, seen = SteppingClock(), [BreakerState.CLOSED]
     breaker = Breaker(clock, seen.append)
+    calls = [0]
     for step in steps:
         if isinstance(step, float):
             clock.seconds += step
         elif step == "ask":
-            if not breaker.allows():
+            call = breaker.begin()
+            if call is None:
                 assert breaker.state is not BreakerState.CLOSED
+            else:
+                calls.append(call)
+        elif step == "succeeded":
+            breaker.succeeded()
         else:
-            getattr(breaker, step)()
+            getattr(breaker, step)(calls[-1])
     legal = {(before, after) for (before, _), after in TRANSITIONS.items() if before is not after}
     assert set(pairwise(seen)) <= legal
     clock.seconds += MAX_OPEN_SECONDS + PROBE_SECONDS
-    assert breaker.allows(), "it never stays shut for ever"
+    assert breaker.begin(), "it never stays shut for ever"
 
 
 def test_the_table_has_every_state_and_event() -> None:

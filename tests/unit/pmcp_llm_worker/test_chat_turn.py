@@ -7,11 +7,12 @@ import hashlib
 
 import pytest
 
+from pmcp_common.contracts.ends import LAST_FALLBACK_LINE
 from pmcp_common.contracts.errors import LLM_ERROR, PERSONA_NOT_FOUND, PERSONA_UNAVAILABLE, UNAVAILABLE, Unavailable
-from pmcp_common.contracts.jobs import AppendResult, Claim, Delta, End
+from pmcp_common.contracts.jobs import AppendResult, Claim, Declared, Delta, End, Verdict
 from pmcp_common.contracts.memories import MAX_CONTENT_BYTES, Role
 from pmcp_llm_worker.model import ModelAway, ModelBroken, ModelBusy, ModelMissing, ModelStalled
-from pmcp_llm_worker.turn_outcome import LAST_FALLBACK_LINE, fallback_line
+from pmcp_llm_worker.turn_outcome import fallback_line
 from tests.unit.pmcp_llm_worker.doubles import (
     TENANT,
     ScriptedModel,
@@ -87,6 +88,13 @@ async def test_stored_turns_say_who_spoke_and_in_which_session(player: str, spea
     assert asked.metadata["session_id"] == answered.metadata["session_id"] == "the-session"
 
 
+@pytest.mark.parametrize(("told", "kept"), [("1203-05-01T10:00:00Z", "1203-05-01T10:00:00Z"), (7, None)])
+async def test_stored_turns_tell_the_time_of_the_clients_world(told: object, kept: str | None) -> None:
+    stage = words("I am Aria.")
+    await stage.answer(circumstances={"notes": {"world_time": told}})
+    assert {row.metadata.get("world_time") for row in stage.memory.rows.values()} == {kept}
+
+
 async def test_the_prompt_has_persona_history_and_memories() -> None:
     stage = words("Yes.")
     stage.memory.turns = (turn(1, Role.USER, "I like tea."), turn(2, Role.ASSISTANT, "So do I."))
@@ -132,7 +140,7 @@ async def test_without_a_model_a_marked_line_of_the_persona_is_said(failure: Exc
     assert (end.degraded, end.model, end.provider) == (True, "", "")
     assert list(stage.memory.rows) == ["user-job-1"]
     assert stage.broker.remembered == []
-    assert stage.models == []
+    assert stage.models == [None]
 
 
 async def test_the_fallback_line_depends_on_the_stream_alone() -> None:
@@ -222,13 +230,11 @@ async def test_turns_that_cannot_be_stored_are_spooled_and_remembered_later() ->
 
 async def test_turns_join_the_spool_while_others_wait_in_it() -> None:
     """Stored at once they would stand before turns of their conversation that were earlier."""
-    first, second = words("I am Aria."), words("I sing.")
-    first.memory.commit_failure = Unavailable("away")
-    await first.answer()
-    second.spool.entries.extend(first.spool.entries)
-    end = await second.answer()
-    assert (end.state, end.persisted, len(second.spool.entries)) == ("done", False, 2)
-    assert second.memory.rows == {}
+    stage = words("I sing.")
+    stage.broker.others_owed = True
+    end = await stage.answer()
+    assert (end.state, end.persisted, len(stage.spool.entries)) == ("done", False, 1)
+    assert stage.memory.rows == {}
 
 
 async def test_turns_that_are_lost_are_not_remembered() -> None:
@@ -273,7 +279,7 @@ async def test_a_reply_cancelled_before_it_began_asks_no_model() -> None:
     await stage.submit()
     tenant, job_id, ticket = await stage.broker.take_ticket()
     stage.broker._jobs[tenant, job_id].cancel = True
-    await stage.job({"job_id": ticket}, tenant, job_id)
+    await stage.job(tenant, job_id, ticket)
     end = await stage.end()
     assert (end.state, end.text) == ("cancelled", "")
     assert stage.model.prompts == []
@@ -298,12 +304,11 @@ async def test_a_claim_lost_before_the_commit_stores_nothing() -> None:
     stage = Stage(ScriptedModel())
     stage.model.calls = [["Hi."]]
     await stage.submit()
-    renew = stage.broker.renew
 
-    async def lose(claim: Claim, *, committing: bool = False) -> AppendResult:
-        return AppendResult.FENCED if committing else await renew(claim)
+    async def lose(claim: Claim, verdict: Verdict) -> Declared:
+        return Declared(AppendResult.FENCED)
 
-    stage.broker.renew = lose  # type: ignore[method-assign]
+    stage.broker.declare = lose  # type: ignore[method-assign]
     await stage.work()
     assert stage.memory.rows == {}
 
@@ -319,88 +324,6 @@ async def test_an_end_is_tried_again_while_the_broker_is_away() -> None:
 
     stage.broker.finish = flaky  # type: ignore[method-assign]
     assert (await stage.answer()).state == "done"
-
-
-async def second_attempt(stage: Stage, shown: str) -> End:
-    """The first worker showed `shown` and died."""
-    await stage.submit()
-    tenant, job_id, ticket = await stage.broker.take_ticket()
-    claim = await stage.broker.claim(tenant, job_id, ticket)
-    assert isinstance(claim, Claim)
-    if shown:
-        await stage.broker.append([(claim, Delta(job_id, 1, 1, shown))])
-    stage.broker._jobs[tenant, job_id].lease = -1.0
-    await stage.broker.reap()
-    await stage.work()
-    return await stage.end()
-
-
-async def test_after_a_death_with_nothing_shown_the_reply_is_made_anew() -> None:
-    end = await second_attempt(words("I am Aria."), "")
-    assert (end.state, end.text, end.attempt) == ("done", "I am Aria.", 2)
-
-
-async def test_after_a_death_the_reply_goes_on_behind_what_was_shown() -> None:
-    stage = words(" Aria", " of Silverglade.")
-    end = await second_attempt(stage, "I am")
-    whole = "I am Aria of Silverglade."
-    assert (end.state, end.finish_reason, end.text, end.attempt) == ("done", "stop", whole, 2)
-    assert end.sha256 == hashlib.sha256(whole.encode()).hexdigest()
-    assert stage.model.prompts[0].said == "I am"
-    deltas = [event for event in await stage.events() if isinstance(event, Delta)]
-    assert [(delta.seq, delta.attempt) for delta in deltas[:2]] == [(1, 1), (2, 2)]
-    assert stage.memory.rows["reply-job-1"].content == whole
-    assert stage.broker.remembered == [("user-job-1", "reply-job-1")]
-
-
-async def test_a_reply_is_continued_once_and_then_kept_as_it_is() -> None:
-    stage = words("never said")
-    end = await third_attempt(stage, handed_back=False)
-    assert (end.state, end.finish_reason, end.text, end.seq) == ("failed", "interrupted", "I am Aria", 3)
-    assert stage.model.prompts == []
-    assert stage.memory.rows["reply-job-1"].content == "I am Aria"
-
-
-async def test_a_reply_that_a_leaving_worker_handed_back_may_still_be_continued() -> None:
-    stage = words(" of Silverglade.")
-    end = await third_attempt(stage, handed_back=True)
-    assert (end.state, end.text) == ("done", "I am Aria of Silverglade.")
-
-
-async def third_attempt(stage: Stage, *, handed_back: bool) -> End:
-    """Two workers showed a piece each; the first left in order or died, the second died."""
-    await stage.submit()
-    for number, piece in enumerate(["I am", " Aria"], start=1):
-        tenant, job_id, ticket = await stage.broker.take_ticket()
-        claim = await stage.broker.claim(tenant, job_id, ticket)
-        assert isinstance(claim, Claim)
-        await stage.broker.append([(claim, Delta(job_id, number, claim.attempt, piece))])
-        if handed_back and number == 1:
-            assert await stage.broker.release(claim)
-        else:
-            stage.broker._jobs[tenant, job_id].lease = -1.0
-            await stage.broker.reap()
-    await stage.work()
-    return await stage.end()
-
-
-async def test_after_a_death_between_rows_and_end_only_the_end_is_written() -> None:
-    first = words("I am Aria.")
-    await first.answer()
-    stage = words("never said")
-    stage.memory.rows = dict(first.memory.rows)
-    end = await second_attempt(stage, "I am Aria.")
-    assert (end.state, end.finish_reason, end.text, end.model) == ("done", "stop", "I am Aria.", "m1")
-    assert stage.memory.rows == first.memory.rows
-    assert stage.broker.remembered == [("user-job-1", "reply-job-1")]
-
-
-async def test_after_a_death_behind_a_fallback_line_it_is_still_marked_as_one() -> None:
-    line = fallback_line(aria(), "job-1")
-    stage = words("never said")
-    end = await second_attempt(stage, line)
-    assert (end.state, end.response_type, end.text) == ("done", "fallback", line)
-    assert "reply-job-1" not in stage.memory.rows
 
 
 async def test_a_reply_stops_where_a_stored_turn_would() -> None:
@@ -435,7 +358,7 @@ async def test_a_weary_persona_takes_its_leave_without_a_model() -> None:
     assert end.text
     assert (end.degraded, end.model) == (False, "")
     assert stage.memory.rows["reply-job-1"].content == end.text
-    assert stage.broker.remembered == []
+    assert len(stage.broker.remembered) == 1
 
 
 async def test_a_score_is_acted_on_and_told_with_its_parts() -> None:
@@ -450,17 +373,11 @@ async def test_a_score_is_acted_on_and_told_with_its_parts() -> None:
 
 async def test_what_is_to_be_seen_is_in_the_last_turn_only() -> None:
     stage = words("Yes.")
-    stage.sights.seen = {"scene": {"place": "a hall"}}
+    stage.broker.sights[TENANT, "s"] = {"scene": {"place": "a hall"}}
     await stage.answer()
     first, *_, last = stage.model.prompts[0].messages
     assert "a hall" in last.content
     assert "a hall" not in first.content
-
-
-async def test_without_sight_a_reply_goes_on() -> None:
-    stage = words("Yes.")
-    stage.sights.failure = Unavailable("away")
-    assert (await stage.answer()).text == "Yes."
 
 
 async def test_a_talk_without_budget_ends_with_a_farewell() -> None:

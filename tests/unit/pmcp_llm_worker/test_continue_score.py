@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcp_common.contracts.personas import Priority
-from pmcp_llm_worker.continue_score import OtherSide, score_continuation, topic_preference
+from pmcp_llm_worker.continue_score import OtherSide, drift_count, score_continuation, topic_preference
 from tests.unit.pmcp_llm_worker.doubles import aria, standing
 
 STATES = st.builds(
@@ -56,6 +56,26 @@ def test_a_topic_is_found_by_its_words() -> None:
     assert topic_preference(aria().topic_preferences, "Any local news about MUSIC?") == 95
     assert topic_preference(aria().topic_preferences, "Any local news?") == 60
     assert topic_preference(aria().topic_preferences, "Hello") == 50
+
+
+@pytest.mark.parametrize(
+    ("topic", "lines", "count"),
+    [
+        ("local_news", ["Any news?", "None.", "A pity."], 2),
+        ("local_news", ["None.", "Some local gossip, then."], 0),
+        ("local_news", [], 0),
+        ("general", ["Hm.", "Yes.", "Well."], 0),
+        (None, ["Hm.", "Yes.", "Well."], 0),
+    ],
+)
+def test_lines_in_a_row_off_the_topic_are_counted(topic: str | None, lines: list[str], count: int) -> None:
+    assert drift_count(topic, lines) == count
+
+
+@pytest.mark.parametrize(("drifted", "points"), [(2, 12.5), (3, 7.5)])
+def test_a_talk_that_has_left_its_topic_draws_less(drifted: int, points: float) -> None:
+    score = score_continuation(aria(), standing(), "Hm", tokens_left=500, drift_count=drifted)
+    assert score.topic == pytest.approx(points)
 
 
 def test_between_two_personas_both_sheets_and_their_past_count() -> None:

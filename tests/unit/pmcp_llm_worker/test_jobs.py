@@ -9,7 +9,7 @@ from arq import Retry
 
 from pmcp_common.contracts.errors import INTERNAL_ERROR, PersonaNotFound, Unavailable
 from pmcp_common.contracts.jobs import Claim, End
-from pmcp_common.contracts.memories import Role
+from pmcp_common.contracts.memories import Role, Turn
 from pmcp_common.logs import request_id
 from pmcp_llm_worker.jobs import REMEMBER_MAX_PAUSE_SECONDS, REMEMBER_TRIES, RememberJob
 from tests.unit.pmcp_llm_worker.doubles import TENANT, Memory, Personas, ScriptedModel, Stage, turn
@@ -51,15 +51,15 @@ async def test_the_next_message_of_the_conversation_runs_after_a_fault() -> None
 async def test_a_job_that_ended_is_left_alone() -> None:
     stage = Stage(ScriptedModel(["I am Aria."]))
     await stage.answer()
-    await stage.job({"job_id": "job-1:1"}, TENANT, "job-1")
-    await stage.job({"job_id": "x"}, TENANT, "unknown")
+    await stage.job(TENANT, "job-1", "job-1:1")
+    await stage.job(TENANT, "unknown", "x")
     assert (await stage.end()).text == "I am Aria."
 
 
 async def test_a_stale_ticket_runs_nothing() -> None:
     stage = Stage(ScriptedModel(["I am Aria."]))
     await stage.submit()
-    await stage.job({"job_id": "job-1:0"}, TENANT, "job-1")
+    await stage.job(TENANT, "job-1", "job-1:0")
     assert await stage.events() == []
 
 
@@ -106,6 +106,38 @@ async def test_words_that_are_not_there_are_not_judged(memory: Memory) -> None:
     personas = Personas()
     await remember(memory, personas)
     assert personas.interactions[0].sentiment is None
+
+
+def farewell(player_id: str = "player", score: float | None = 38.0) -> Turn:
+    said = turn(2, Role.ASSISTANT, "I should be on my way now.")
+    about = {"response_type": "closing", "continue_score": score}
+    return said.model_copy(update={"message_id": "reply-job-1", "player_id": player_id, "metadata": about})
+
+
+async def test_after_its_farewell_a_persona_rests_and_nothing_is_remembered(memory: Memory) -> None:
+    personas = Personas()
+    memory.rows["reply-job-1"] = farewell()
+    await remember(memory, personas)
+    ((persona_id, end),) = personas.ended
+    assert (persona_id, end.player_id, end.interaction_id) == ("p-aria", "player", "reply-job-1")
+    assert end.continue_score == 38.0
+    assert (personas.interactions, memory.remembered) == ([], [])
+
+
+@pytest.mark.parametrize("said", [farewell(player_id="persona:p-kira"), farewell(score=None)])
+async def test_who_leads_a_talk_between_personas_ends_it_and_nobody_rests_twice(memory: Memory, said: Turn) -> None:
+    personas = Personas()
+    memory.rows["reply-job-1"] = said
+    await remember(memory, personas)
+    assert (personas.ended, personas.interactions, memory.remembered) == ([], [], [])
+
+
+async def test_a_farewell_of_a_persona_deleted_meanwhile_needs_no_second_try(memory: Memory) -> None:
+    personas = Personas()
+    personas.failure = PersonaNotFound("p-aria")
+    memory.rows["reply-job-1"] = farewell()
+    await remember(memory, personas)
+    assert personas.ended == []
 
 
 async def test_a_persona_deleted_meanwhile_needs_no_second_try(memory: Memory) -> None:

@@ -52,7 +52,7 @@ async def test_an_unreachable_broker_is_no_loss() -> None:
     claim = await claimed(broker)
     leases = Leases(broker)
 
-    async def away(claim: Claim, *, committing: bool = False) -> AppendResult:
+    async def away(claim: Claim) -> AppendResult:
         raise Unavailable("away")
 
     broker.renew = away  # type: ignore[method-assign]

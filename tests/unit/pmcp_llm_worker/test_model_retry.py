@@ -6,7 +6,18 @@ import random
 
 import pytest
 
-from pmcp_llm_worker.model import Generation, ModelAway, ModelBroken, ModelMissing, ModelStalled, Patience, Prompt
+from pmcp_llm_worker.breaker import FAILURES, BreakerState
+from pmcp_llm_worker.model import (
+    Generation,
+    ModelAway,
+    ModelBroken,
+    ModelError,
+    ModelMissing,
+    ModelStalled,
+    ModelUnwilling,
+    Patience,
+    Prompt,
+)
 from pmcp_llm_worker.model_retry import MAX_RETRIES, RETRY_SECONDS, RetryingModel
 from tests.unit.pmcp_llm_worker.doubles import ScriptedModel, Step, SteppingClock
 
@@ -83,3 +94,14 @@ async def test_an_empty_answer_is_asked_for_again_and_then_broken() -> None:
     assert scene.pieces == [" ", "Hi"]
     with pytest.raises(ModelBroken):
         await Scene([], [], []).generate()
+
+
+@pytest.mark.parametrize("error", [ModelUnwilling(400), ModelMissing("llama", "fetch it")], ids=["400", "404"])
+async def test_a_server_that_refuses_the_request_itself_is_asked_once_and_not_given_up(error: ModelError) -> None:
+    calls: list[list[Step]] = [[error] for _ in range(2 * FAILURES)]
+    scene = Scene(*calls)
+    retrying = RetryingModel(scene.model, scene.clock, random.Random(7), scene.sleep)
+    for _ in range(2 * FAILURES):
+        with pytest.raises(type(error)):
+            await retrying.generate(Prompt(()), Generation(10, 512), PATIENCE, scene.pieces.append)
+    assert retrying.breaker.state is BreakerState.CLOSED

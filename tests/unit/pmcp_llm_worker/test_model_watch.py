@@ -75,6 +75,28 @@ async def test_a_model_that_is_there_is_verified_rarely() -> None:
     assert scene.entry()["ok"] is False
 
 
+async def test_a_canned_line_has_a_model_that_was_there_looked_at_again() -> None:
+    scene = Scene()
+    await scene.watch.look()
+    scene.model.ok = False
+    scene.watch.note_answer(None)
+    await scene.watch.look()
+    assert scene.entry()["ok"] is False
+    scene.model.ok = True
+    scene.watch.note_answer("m1-real")
+    await scene.watch.look()
+    assert (scene.entry()["ok"], scene.entry()["last_answered_model"]) == (True, "m1-real")
+
+
+async def test_what_was_to_be_expected_is_not_looked_at() -> None:
+    scene = Scene()
+    await scene.watch.look()
+    scene.model.ok = False
+    scene.watch.note_answer("m1-real")
+    await scene.watch.look()
+    assert scene.entry()["ok"] is True
+
+
 async def test_the_dead_are_dropped_and_so_is_nonsense() -> None:
     scene = Scene()
     await scene.watch.look()

@@ -23,13 +23,14 @@ def test_every_field_of_a_bot_is_told_in_a_fixed_order() -> None:
             personality_traits={"warm": 90, "shy": 10, "temper": "gentle", "patient": 50},
             interests=("music", "roads"),
             goals=("find the lost verse",),
-            extras={"hair": "silver"},
+            extras={"hair_colour": "silver", "age": 140, "tags": ["elf"], "live": True, "notes": "x" * 101},
         )
     )
     assert told == (
         "You are Aria. Your full name is Aria Silverleaf. Aria is an elven bard. She was born in Silverglade. "
         "She once sang for a dragon. Aria's character: warm, little shy, temper: gentle. "
-        "Aria is interested in music, roads. What Aria wants: find the lost verse. She speaks warmly."
+        "Aria is interested in music, roads. What Aria wants: find the lost verse. "
+        "More about Aria: age: 140, hair colour: silver. She speaks warmly."
     )
 
 
@@ -57,6 +58,8 @@ def test_a_backstory_that_repeats_the_background_is_told_once() -> None:
 def test_whatever_a_persona_holds_its_text_is_bounded(
     traits: dict[str, object], interests: list[str], story: str
 ) -> None:
-    persona = aria(personality_traits=traits, interests=tuple(interests), background=story, backstory=story[::-1])
+    persona = aria(
+        personality_traits=traits, interests=tuple(interests), background=story, backstory=story[::-1], extras=traits
+    )
     assert len(persona_text(persona)) < 4 * MAX_PART_CHARS + 6000
     assert persona_text(persona) == persona_text(persona)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmcp_common.contracts.memories import RecalledMemory, Role, Turn
+from pmcp_common.contracts.memories import Neighbour, RecalledMemory, Role, Turn
 from pmcp_llm_worker.persona_text import persona_text
 from pmcp_llm_worker.prompt import (
     CUT_MARK,
@@ -85,6 +85,30 @@ def test_a_message_that_was_never_answered_joins_the_next_one() -> None:
     assembled = assemble(parts([*HISTORY, turn(3, Role.USER, "Are you there?")]), 4000)
     assert roles(assembled) == ["system", "user", "assistant", "user"]
     assert assembled.prompt.messages[-1].content.startswith("Are you there?")
+
+
+def beside(one: RecalledMemory, *said: tuple[int, str]) -> RecalledMemory:
+    neighbours = tuple(Neighbour(id=f"n{step}", step=step, speaker=None, content=content) for step, content in said)
+    return one.model_copy(update={"neighbours": neighbours})
+
+
+def test_what_stood_beside_a_memory_comes_along_unless_the_prompt_says_it_already() -> None:
+    memories = [
+        beside(memory(1, "Yes, in Merrow."), (-1, "Do you live\nby the sea?"), (1, "I am Aria.")),
+        beside(memory(2, "I have a dog."), (-1, "Yes, in Merrow."), (1, "word " * 100)),
+    ]
+    last = assemble(parts(HISTORY, memories), 100_000).prompt.messages[-1].content
+    assert 'remembers: Yes, in Merrow. (Before that: "Do you live by the sea?")\n' in last
+    assert last.count("Yes, in Merrow.") == 1
+    assert f'I have a dog. (After that: "{"word " * 24}{CUT_MARK}")' in last
+
+
+def test_what_stood_beside_a_memory_goes_first() -> None:
+    memories = [beside(memory(1, "Yes, in Merrow."), (-1, "Do you live by the sea?"))]
+    whole = assemble(parts(HISTORY, memories), 100_000)
+    fewer = assemble(parts(HISTORY, memories), whole.tokens - 1)
+    assert (fewer.dropped_turns, fewer.dropped_memories) == (0, 0)
+    assert "by the sea" not in fewer.prompt.messages[-1].content
 
 
 def test_the_oldest_turns_go_first_and_then_the_least_similar_memories() -> None:

@@ -25,8 +25,8 @@ async def test_the_setting_chooses_the_dialect() -> None:
         assert isinstance(build_client(WorkerSettings(model_api="openai"), session, clock), OpenAICompatClient)
 
 
-async def test_the_reaper_survives_a_broker_that_is_away_and_has_jitter() -> None:
-    answers: list[Reaped | Exception] = [Unavailable("away"), Reaped(1, 0), Reaped(0, 0)]
+async def test_the_reaper_survives_a_broker_that_is_away_has_jitter_and_wakes_when_a_deadline_ends() -> None:
+    answers: list[Reaped | Exception] = [Unavailable("away"), Reaped(1, 0, 0.3), Reaped(0, 0, 9.0), Reaped(0, 0)]
     pauses: list[float] = []
     reaped = asyncio.Event()
 
@@ -43,12 +43,12 @@ async def test_the_reaper_survives_a_broker_that_is_away_and_has_jitter() -> Non
         pauses.append(seconds)
         await (asyncio.Event().wait() if reaped.is_set() else asyncio.sleep(0))
 
-    shares = iter((0.0, 1.0, 0.5, 0.5))
+    shares = iter((0.0, 1.0, 0.5, 0.5, 0.5))
     task = asyncio.create_task(reap_forever(Queue(), sleep=sleep, jitter=lambda: next(shares)))  # type: ignore[arg-type]
     await asyncio.wait_for(reaped.wait(), 5)
     await asyncio.sleep(0)
     task.cancel()
-    assert pauses[:3] == [0.75, 1.25, 1.0]
+    assert pauses[:4] == [0.75, 1.25, pytest.approx(0.32), 1.0]
 
 
 def test_a_restarted_worker_is_another_one() -> None:

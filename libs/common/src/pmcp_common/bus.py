@@ -57,6 +57,11 @@ class StreamBus(Protocol):
         """
         ...
 
+    async def restored(self) -> bool:
+        """Whether what was lost with the broker's data is queued again, as far as it was recorded: a stream that is
+        not there afterwards will not come back. True when nothing was lost."""
+        ...
+
     def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
         """Live events for the streams this gateway owns, in batches, until closed.
 
@@ -65,6 +70,9 @@ class StreamBus(Protocol):
         """
         ...
 
-    def cancellations(self) -> AsyncIterator[tuple[str, str]]:
-        """Hints (tenant, job id) that a running reply was cancelled; may be lost, the flag in the job is not."""
+    def cancellations(self) -> AsyncIterator[tuple[str, str] | None]:
+        """Hints (tenant, job id) that a running reply was cancelled; may be lost, the flag in the job is not.
+
+        None once the subscription stands, and again when data may have been lost: look at your own.
+        """
         ...

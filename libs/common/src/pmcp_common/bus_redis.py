@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 import orjson
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from pmcp_common.bus import Attachment, Position
@@ -21,6 +22,10 @@ from pmcp_common.redis_link import BytesRedis, Script, broker_errors, connect_bl
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 0.2
+PING_SECONDS = 5.0
+"""Between pings on a subscription, which may have nothing to say for hours."""
+PONG_SECONDS = 5.0
+"""A subscription that answers no ping for so long is given up and made anew: its link may be dead and not know it."""
 OUTAGE_LOG_SECONDS = 30.0
 END_FIELDS = frozenset(End.__dataclass_fields__)
 
@@ -74,29 +79,34 @@ class RedisStreamBus:
             args += [position.epoch, position.last_seq]
         return [_attachment(answer) for answer in await self._attach(names, args)]
 
+    async def restored(self) -> bool:
+        with broker_errors():
+            epoch, restored = await self._redis.mget([keys.EPOCH, keys.RESTORED])
+        return epoch is not None and epoch == restored
+
     async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
         channel = keys.gateway_channel(gateway_id)
         async with aclosing(channel_messages(self._url, channel)) as messages:
             async for data in messages:
                 yield [] if data is None else [decode_event(fields) for fields in orjson.loads(data)]
 
-    async def cancellations(self) -> AsyncIterator[tuple[str, str]]:
+    async def cancellations(self) -> AsyncIterator[tuple[str, str] | None]:
         async with aclosing(channel_messages(self._url, keys.CANCEL_CHANNEL)) as messages:
             async for data in messages:
-                if data is not None:
-                    tenant, _, job_id = data.decode().partition("/")
-                    yield tenant, job_id
+                if not data:  # subscribed anew, or the keeper of the ledger says that data was lost
+                    yield None
+                    continue
+                tenant, _, job_id = data.decode().partition("/")
+                yield tenant, job_id
 
 
 async def channel_messages(url: str, channel: str) -> AsyncGenerator[bytes | None, None]:
     """Messages of one channel for ever; None when (again) subscribed. A lost connection is normal."""
     outage = _Outage(channel)
     while True:
-        redis = connect_blocking(url)
         try:
-            async with redis.pubsub() as pubsub:
-                await pubsub.subscribe(channel)
-                async for message in pubsub.listen():
+            async with aclosing(_subscription(url, channel)) as messages:
+                async for message in messages:
                     if message["type"] == "subscribe":
                         outage.over()
                         yield None
@@ -104,9 +114,35 @@ async def channel_messages(url: str, channel: str) -> AsyncGenerator[bytes | Non
                         yield message["data"]
         except (RedisError, OSError) as error:
             outage.note(error, time.monotonic())
-        finally:
-            await redis.aclose()
         await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _subscription(url: str, channel: str) -> AsyncGenerator[dict[str, Any], None]:
+    """What one connection brings, until it breaks. Raises TimeoutError when it brings nothing, not even a pong."""
+    redis = connect_blocking(url)
+    try:
+        async with redis.pubsub() as pubsub:
+            async with asyncio.timeout(PONG_SECONDS):
+                await pubsub.subscribe(channel)
+            listening = pubsub.listen()
+            beat = asyncio.create_task(_beat(pubsub))
+            try:
+                while True:
+                    async with asyncio.timeout(PING_SECONDS + PONG_SECONDS):
+                        message = await anext(listening)
+                    yield message
+            finally:
+                beat.cancel()
+                await asyncio.gather(beat, return_exceptions=True)
+    finally:
+        await redis.aclose()
+
+
+async def _beat(pubsub: PubSub) -> None:
+    """Pongs come among the messages. A write that fails shows there too."""
+    while True:
+        await asyncio.sleep(PING_SECONDS)
+        await pubsub.ping()
 
 
 class _Outage:

@@ -7,13 +7,14 @@ the same way; whoever starts a process learns every mistake at once and sees no 
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tomllib
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, SecretStr, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -27,6 +28,13 @@ FILE_NAME = "pmcp.toml"
 ENV_FILE = ".env"
 WRONG_SETTINGS = 2
 """Exit code of a process whose settings do not do."""
+
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+    Field(description="least level written to standard error; DEBUG may show what players wrote"),
+]
+TenantId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
 class ConfigurationError(Exception):
@@ -130,6 +138,26 @@ def read_or_exit(settings_class: type[S]) -> S:
     sys.exit(WRONG_SETTINGS)
 
 
+def from_command_line(settings_class: type[S], *, prog: str, description: str) -> S:
+    """For a `__main__` that has no flags but `--help`, which tells every variable. Then as `read_or_exit`."""
+    told = (
+        f"  {variable_of(settings_class, name)} ({_shown(field.default)}): {field.description}"
+        for name, field in settings_class.model_fields.items()
+    )
+    argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog="\n".join(("Configured by environment variables, .env and pmcp.toml (docs/configuration.md):", *told)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    return read_or_exit(settings_class)
+
+
+def _shown(default: object) -> object:
+    """Defaults are no secrets: only what is given may be one."""
+    return default.get_secret_value() if isinstance(default, SecretStr) else default
+
+
 def explain_mistakes(
     error: ValidationError, settings_class: type[BaseSettings], *, but: Container[str] = ()
 ) -> list[str]:
@@ -149,11 +177,15 @@ def field_of(detail: ErrorDetails, settings_class: type[BaseSettings]) -> str | 
 
 def _explain(field: str | None, detail: ErrorDetails, settings_class: type[BaseSettings]) -> str:
     if field is None:
-        return f"settings: {detail['msg']}."
+        return f"settings: {_reason(detail)}."
     variable = variable_of(settings_class, field)
     if "Secret" in str(settings_class.model_fields[field].annotation):
-        return f"{variable}: {detail['msg']}."
-    return f"{variable}: {detail['msg']} (it is {detail['input']!r})."
+        return f"{variable}: {_reason(detail)}."
+    return f"{variable}: {_reason(detail)} (it is {detail['input']!r})."
+
+
+def _reason(detail: ErrorDetails) -> str:
+    return detail["msg"].removeprefix("Value error, ")
 
 
 def variable_of(settings_class: type[BaseSettings], field: str) -> str:

@@ -109,6 +109,9 @@ async def _speak_vector(connection: asyncpg.Connection) -> None:
 def encode_vector(values: Sequence[float] | bytes) -> bytes:
     """pgvector's binary form: dimension (int16), unused (int16), float32 …, all big-endian.
 
+    Not by the package `pgvector`: for 384 floats its codec takes 28 µs instead of 13 (a `halfvec` 20), once for each
+    recall, and gives objects of its own back.
+
     Bytes are taken as encoded already: that is how the elements of a `vector[]` argument must come, for asyncpg
     would read a list of lists as an array of two dimensions.
     """

@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pmcp_common.contracts.jobs import Accepted, AppendResult, Claim, ClaimRefusal, End, Submission
+from pmcp_common.contracts.jobs import (
+    Accepted,
+    AppendResult,
+    Claim,
+    ClaimRefusal,
+    Declared,
+    End,
+    Submission,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +27,10 @@ class Reaped:
     """What one pass over expired leases did."""
 
     requeued: int
-    failed: int
+    ended: int
+    """Late or without a worker for too often."""
+    next_seconds: float | None = None
+    """Until the next job is due to be looked at, as far as is known now; None: none is."""
 
 
 class JobQueue(Protocol):
@@ -37,22 +49,34 @@ class JobQueue(Protocol):
         """What each key became, in order; None: nothing was accepted under it."""
         ...
 
-    async def claim(self, tenant: str, job_id: str, ticket: str = "") -> Claim | ClaimRefusal:
+    async def claim(
+        self, tenant: str, job_id: str, ticket: str = "", claimant: str | None = None
+    ) -> Claim | ClaimRefusal:
         """Take the job: raises its fence, so that every earlier claim can write no more.
 
         `ticket`: the queue's name of the entry this call runs; a stale one (the job was queued again) is HELD.
+        `claimant`: whoever asks again under the same name, because the answer was lost, gets the same claim.
         """
         ...
 
-    async def renew(self, claim: Claim, *, committing: bool = False) -> AppendResult:
-        """Extend the lease; `committing` also marks that the reply is being written to Postgres.
+    async def renew(self, claim: Claim) -> AppendResult:
+        """Extend the lease.
 
         OK or CANCEL: the claim stands. FENCED, TERMINAL, GONE or ILLEGAL: it is lost, stop at once.
         """
         ...
 
+    async def declare(self, claim: Claim, verdict: Verdict) -> Declared:
+        """Say that the text in the stream is whole, before its rows are written: then no word comes after it.
+
+        Any answer but OK: the claim is lost; write no row. Saying it again changes nothing.
+        """
+        ...
+
     async def finish(self, claim: Claim, end: End, *, remember: bool) -> bool:
-        """Write the terminal event and release the conversation's next turn. False: was already ended or fenced.
+        """Write the terminal event and release the conversation's next turn. False: another ended it, or may.
+
+        Saying the same again, because the answer was lost, is answered as before.
 
         `remember`: also enqueue the off-path job that makes memories of this turn, in the same step.
         Raises IllegalTransition for an end the job's state does not know.
@@ -81,7 +105,7 @@ class JobQueue(Protocol):
         ...
 
     async def expire(self, tenant: str, principal: str, job_id: str) -> float:
-        """End a reply that is past its deadline and that nobody else ended. Raises StreamNotFound.
+        """End a reply that is past its deadline and that nobody else ended, as `ends` has it. Raises StreamNotFound.
 
         0: it has ended (now, or before). Otherwise the seconds after which asking again makes sense.
         """
@@ -92,5 +116,5 @@ class JobQueue(Protocol):
         ...
 
     async def reap(self) -> Reaped:
-        """Give jobs whose lease ended back to the queue, or fail them after MAX_ATTEMPTS."""
+        """Give jobs whose lease ended back to the queue; end those that are late or have had MAX_ATTEMPTS."""
         ...

@@ -1,6 +1,6 @@
-"""`JobQueue` on Redis and arq: every step is one script of `lua/`, so that no crash can leave a step half done.
+"""`JobQueue` on Redis: every step is one script of `lua/`, so that no crash can leave a step half done.
 
-The scripts write arq's own keys (its queue ZSET and job payload, arq 0.28 pinned); `worker_arq` is the other side.
+The scripts write arq's queue ZSET, and for off-path jobs its payload (arq 0.28 pinned); `worker_arq` is the other side.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any, cast
 
 import orjson
 
-from pmcp_common.bus_redis import RedisStreamBus, encode_event
+from pmcp_common.bus_redis import RedisStreamBus, decode_event, encode_event
 from pmcp_common.contracts import keys
+from pmcp_common.contracts.ends import LATE, LOST, end_cancelled, end_given_up
 from pmcp_common.contracts.errors import (
-    DEADLINE_EXCEEDED,
-    LLM_ERROR,
     IdempotencyConflict,
     NoActivePersona,
     SessionReplaced,
     StreamNotFound,
     StreamPosition,
     TooManyRequests,
+    Unavailable,
 )
 from pmcp_common.contracts.jobs import (
     MAX_ATTEMPTS,
@@ -30,24 +30,21 @@ from pmcp_common.contracts.jobs import (
     AppendResult,
     Claim,
     ClaimRefusal,
+    Declared,
     End,
     IllegalTransition,
-    JobState,
     Submission,
-    end_without_model,
+    Verdict,
     text_of,
 )
 from pmcp_common.queue import Reaped
 from pmcp_common.redis_link import RETRY_AFTER_SECONDS, BytesRedis, Script, broker_errors
 
 SUBMISSION_FIELDS = frozenset(field.name for field in fields(Submission))
-ENDINGS = {
-    "deadline": (DEADLINE_EXCEEDED.code, "The reply did not come in time"),
-    "worker_lost": (LLM_ERROR.code, "The reply could not be finished: its workers were lost"),
-}
-
+LATE_MOMENT_MS = 150
+"""A worker that holds its lease past a client's deadline is left alone for so long: its end is on the way."""
 LATE_WORKER_MS = 15_000
-"""A worker that still renews its lease past a deadline is left alone for so long: it may be committing."""
+"""The same where the client set no deadline, or the rows are being stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +72,12 @@ class ArqJobQueue:
         self.limits = limits or QueueLimits()
         self._redis = redis
         self._bus = bus
+        self._epoch = ""
+        """Of the data, when this process last had a message accepted."""
         self._submit, self._claim, self._renew, self._finish, self._cancel, self._reap, self._expire = (
             Script(redis, name) for name in ("submit", "claim", "renew", "finish", "cancel", "reap", "expire_job")
         )
-        self._release = Script(redis, "release")
+        self._release, self._declare = Script(redis, "release"), Script(redis, "commit")
         self._lease_ms = int(self.limits.lease_seconds * 1000)
         self._pickup_ms = int(self.limits.pickup_seconds * 1000)
 
@@ -121,29 +120,43 @@ class ArqJobQueue:
                 self._deadline_ms(submission),
                 submission.session_gen,
                 submission.on_interrupt,
+                "" if submission.deadline_ms is None else "1",
+                keys.sights(tenant, submission.session_id),
+                self._epoch,
+                "1" if submission.requeued else "",
             ],
         )
-        return _accepted(submission, [part.decode() for part in answer])
+        accepted = _accepted(submission, [part.decode() for part in answer])
+        self._epoch = accepted.epoch
+        return accepted
 
-    async def claim(self, tenant: str, job_id: str, ticket: str = "") -> Claim | ClaimRefusal:
-        """`ticket` is the arq job id this call runs in."""
+    async def claim(
+        self, tenant: str, job_id: str, ticket: str = "", claimant: str | None = None
+    ) -> Claim | ClaimRefusal:
         status, *rest = await self._claim(
             [keys.job(tenant, job_id), keys.RUNNING, keys.REPLY_QUEUE],
-            [f"{tenant}/{job_id}", self._lease_ms, MAX_ATTEMPTS, ticket],
+            [f"{tenant}/{job_id}", self._lease_ms, MAX_ATTEMPTS, ticket, claimant or uuid.uuid4().hex],
         )
         if status == b"OK":
             return _claim(rest)
         if status == b"EXHAUSTED":
-            await self._give_up(_claim(rest), "worker_lost")
+            await self._give_up(_claim(rest), LOST)
         return ClaimRefusal(status.decode().lower())
 
-    async def renew(self, claim: Claim, *, committing: bool = False) -> AppendResult:
+    async def renew(self, claim: Claim) -> AppendResult:
         tenant, job_id = claim.submission.tenant, claim.submission.job_id
         answer = await self._renew(
-            [keys.job(tenant, job_id), keys.RUNNING],
-            [f"{tenant}/{job_id}", claim.fence, self._lease_ms, "1" if committing else ""],
+            [keys.job(tenant, job_id), keys.RUNNING], [f"{tenant}/{job_id}", claim.fence, self._lease_ms]
         )
         return AppendResult(answer.decode())
+
+    async def declare(self, claim: Claim, verdict: Verdict) -> Declared:
+        tenant, job_id = claim.submission.tenant, claim.submission.job_id
+        answer, owed = await self._declare(
+            [keys.job(tenant, job_id), keys.RUNNING, keys.SPOOL],
+            [f"{tenant}/{job_id}", claim.fence, self._lease_ms, orjson.dumps(verdict)],
+        )
+        return Declared(AppendResult(answer.decode()), bool(owed))
 
     async def finish(self, claim: Claim, end: End, *, remember: bool) -> bool:
         tenant, job_id = claim.submission.tenant, claim.submission.job_id
@@ -180,7 +193,7 @@ class ArqJobQueue:
         tenant, job_id = claim.submission.tenant, claim.submission.job_id
         answer = await self._release(
             [keys.job(tenant, job_id), keys.RUNNING, keys.REPLY_QUEUE],
-            [tenant, job_id, claim.fence, self._pickup_ms],
+            [f"{tenant}/{job_id}", claim.fence, self._pickup_ms],
         )
         return bool(answer == b"OK")
 
@@ -202,6 +215,7 @@ class ArqJobQueue:
                 keys.CANCEL_CHANNEL,
                 "" if heard_chars is None else heard_chars,
                 "" if attachment is None else attachment,
+                uuid.uuid4().hex,
             ],
         )
         if status == b"GONE":
@@ -211,9 +225,7 @@ class ArqJobQueue:
         if status == b"CANCELLING":
             return "cancelling"
         claim = _claim(rest)
-        text = await self._shown(claim)
-        end = end_without_model(claim, text, state=JobState.CANCELLED, finish_reason="cancelled")
-        await self.finish(claim, end, remember=False)
+        await self.finish(claim, end_cancelled(claim, await self._shown(claim)), remember=False)
         return "cancelled"
 
     async def heard_chars(self, claim: Claim) -> int | None:
@@ -227,14 +239,14 @@ class ArqJobQueue:
     async def expire(self, tenant: str, principal: str, job_id: str) -> float:
         status, *rest = await self._expire(
             [keys.job(tenant, job_id), keys.RUNNING, keys.REPLY_QUEUE],
-            [f"{tenant}/{job_id}", principal, self._lease_ms, LATE_WORKER_MS],
+            [f"{tenant}/{job_id}", principal, self._lease_ms, LATE_MOMENT_MS, LATE_WORKER_MS, uuid.uuid4().hex],
         )
         if status == b"GONE":
             raise StreamNotFound(job_id)
         if status == b"EARLY":
             return int(rest[0]) / 1000
         if status == b"TAKEN":
-            await self._give_up(_claim(rest), "deadline")
+            await self._give_up(_claim(rest), LATE)
         return 0.0
 
     async def accepted(
@@ -253,22 +265,40 @@ class ArqJobQueue:
         return longest if submission.deadline_ms is None else min(longest, submission.deadline_ms)
 
     async def reap(self, limit: int = 100) -> Reaped:
-        requeued, taken = await self._reap(
+        requeued, taken, next_ms = await self._reap(
             [keys.RUNNING, keys.REPLY_QUEUE, keys.REAPED], [limit, self._pickup_ms, self._lease_ms, MAX_ATTEMPTS]
         )
         for reason, *rest in taken:
             await self._give_up(_claim(rest), reason.decode())
-        return Reaped(requeued=requeued, failed=len(taken))
+        return Reaped(requeued, len(taken), None if next_ms < 0 else next_ms / 1000)
 
     async def _give_up(self, claim: Claim, reason: str) -> None:
-        text = await self._shown(claim)
-        end = end_without_model(claim, text, state=JobState.FAILED, finish_reason=reason, error=ENDINGS[reason])
+        lines = await self._canned_lines(claim) if reason == LATE else ()
+        delta, end = end_given_up(claim, await self._shown(claim), reason, lines)
+        if delta is not None:
+            await self._bus.append([(claim, delta)])  # refused: so is the end
         await self.finish(claim, end, remember=False)
 
+    async def _canned_lines(self, claim: Claim) -> Sequence[str]:
+        """Of the persona as the workers last saw it."""
+        with broker_errors():
+            copy = await cast(
+                Awaitable[bytes | None], self._redis.hget(keys.persona_shelf(claim.submission.tenant), claim.persona_id)
+            )
+        return () if copy is None else tuple(orjson.loads(copy).get("fallback_lines", ()))
+
     async def _shown(self, claim: Claim) -> str:
+        if not claim.last_seq:
+            return ""
         submission = claim.submission
-        page = await self._bus.read(submission.tenant, submission.principal, submission.job_id, 0, claim.last_seq or 1)
+        page = await self._bus.read(submission.tenant, submission.principal, submission.job_id, 0, claim.last_seq)
         return text_of(page.events)
+
+
+def job_of(ticket: str) -> tuple[str, str]:
+    """Tenant and id of the job an entry of the reply queue stands for: `tenant/job:number`."""
+    tenant, _, rest = ticket.partition("/")
+    return tenant, rest.rpartition(":")[0]
 
 
 def _accepted(submission: Submission, answer: Sequence[str]) -> Accepted:
@@ -300,6 +330,10 @@ def _accepted(submission: Submission, answer: Sequence[str]) -> Accepted:
             )
         case "REPLACED":
             raise SessionReplaced
+        case "RESTORING":
+            raise Unavailable("The message broker is being restored", retry_after=RETRY_AFTER_SECONDS)
+        case "LOADING":
+            raise Unavailable("The player's world is being loaded", retry_after=RETRY_AFTER_SECONDS)
         case "NO_PERSONA":
             raise NoActivePersona
         case "CONFLICT":
@@ -316,8 +350,9 @@ def _stored(fields: dict[str, str], epoch: str) -> Accepted:
 
 
 def _claim(answer: Sequence[Any]) -> Claim:
-    fence, attempts, submission, persona_id, persona_name, seq, cancel, queued_ms, *handed_back = answer
+    fence, attempts, submission, persona_id, persona_name, seq, cancel, queued_ms, handed_back, verdict, *more = answer
     stored = {k: v for k, v in orjson.loads(submission).items() if k in SUBMISSION_FIELDS}
+    seen = more[0] if more else ()
     return Claim(
         submission=replace(Submission(**stored), persona_name=persona_name.decode()),
         persona_id=persona_id.decode(),
@@ -326,5 +361,12 @@ def _claim(answer: Sequence[Any]) -> Claim:
         last_seq=int(seq),
         cancelled=cancel == b"1",
         queued_ms=float(queued_ms),
-        handed_back=int(handed_back[0]) if handed_back else 0,
+        handed_back=int(handed_back),
+        verdict=_verdict(verdict) if verdict else None,
+        sights={kind.decode(): orjson.loads(one) for kind, one in sorted(zip(seen[::2], seen[1::2], strict=True))},
     )
+
+
+def _verdict(stored: bytes) -> Verdict:
+    fields = orjson.loads(stored)
+    return Verdict(cast(End, decode_event(fields["end"])), fields["heard_chars"])

@@ -11,11 +11,18 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pmcp_common.contracts import keys as names_of
@@ -25,10 +32,23 @@ from pmcp_common.contracts.jobs import TERMINAL_STATES, TRANSITIONS
 RETRY_AFTER_SECONDS = 1.0
 CANNOT_WRITE_NOW = ("MISCONF", "OOM", "READONLY", "LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN")
 """Answers of a Redis whose disk or memory is full, or that starts or changes its role: it may come back by itself."""
+CANNOT_WRITE_ERRORS = (OutOfMemoryError, ReadOnlyError, TryAgainError, MasterDownError, ClusterDownError)
+"""The same, where redis-py has a class for it: then the word is cut off the text."""
 KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 3, socket.TCP_KEEPCNT: 3}
 """A peer that vanished without a word is noticed after 14 s; the system's default is two hours."""
 
 BytesRedis = Redis
+
+
+class LinkConnection(Connection):
+    """uvloop raises RuntimeError for a write to a socket that was reset meanwhile: redis-py takes it for no lost
+    connection, and neither would its retry or anybody above."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise RedisConnectionError("the connection was closed") from error
 
 
 def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 200) -> BytesRedis:
@@ -39,12 +59,14 @@ def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 20
     """
     pool: ConnectionPool = ConnectionPool.from_url(
         url,
+        connection_class=LinkConnection,
         max_connections=max_connections,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         socket_keepalive=True,
         socket_keepalive_options=KEEPALIVE,
-        health_check_interval=30,
+        # redis-py would ask twice before a command after a pause; a stale connection fails and is made anew anyhow.
+        health_check_interval=0,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=1),
         retry_on_error=[RedisConnectionError],
     )
@@ -52,9 +74,11 @@ def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 20
 
 
 def connect_blocking(url: str) -> BytesRedis:
-    """A client for BLPOP and SUBSCRIBE: answers may take as long as they take, a dead peer is found by keepalive."""
+    """A client for BLPOP and SUBSCRIBE: answers may take as long as they take. Keepalive finds a machine that is gone;
+    whoever waits has to bound his wait himself, for a link that takes everything and brings nothing."""
     pool: ConnectionPool = ConnectionPool.from_url(
         url,
+        connection_class=LinkConnection,
         socket_timeout=None,
         socket_connect_timeout=3.0,
         socket_keepalive=True,
@@ -72,7 +96,7 @@ def broker_errors() -> Iterator[None]:
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
         raise Unavailable("The message broker is away", retry_after=RETRY_AFTER_SECONDS) from error
     except RedisError as error:
-        if str(error).startswith(CANNOT_WRITE_NOW):
+        if isinstance(error, CANNOT_WRITE_ERRORS) or str(error).startswith(CANNOT_WRITE_NOW):
             raise Unavailable("The message broker cannot write now", retry_after=RETRY_AFTER_SECONDS) from error
         raise InternalError("The message broker refused a command") from error
 

@@ -1,24 +1,25 @@
 """arq's Worker, waking at once: jobs are announced on a list, so that an idle worker needs no poll to see them.
 
-What differs from arq 0.28 (pinned; the subclass has tests): BLPOP instead of a 0.5 s poll, one round trip to mark
+What differs from arq 0.28 (pinned; the subclasses have tests): BLMPOP instead of a 0.5 s poll, one round trip to mark
 several jobs as started instead of four for each, JSON instead of pickle, no results kept, and a lost Redis is waited
 for instead of ending the process. A slow poll remains, because an announcement can be lost with its reader.
+Replies do without arq's marks: their claim is one, with a lease.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from arq.typing import WorkerCoroutine
 from arq.utils import timestamp_ms
-from arq.worker import Function, Worker
+from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
 from pmcp_common.contracts import keys
@@ -27,6 +28,7 @@ from pmcp_common.redis_link import BytesRedis, connect_blocking
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
+CANCEL_AGAIN_SECONDS = 1.0
 RECONNECT_SECONDS = 0.2
 RECONNECT_MAX_SECONDS = 3.0
 LISTEN_SECONDS = 5
@@ -94,9 +96,10 @@ class WakingWorker(Worker):
         tasks = list(self.tasks.values())
         if tasks:
             _, pending = await asyncio.wait(tasks, timeout=timeout_seconds)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            while pending:  # again and again: a cancellation can get lost in the clean-up of a broken connection
+                for task in pending:
+                    task.cancel()
+                _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start those that nobody has started, up to the free slots; the rest stay in the queue for a later poll."""
@@ -151,12 +154,11 @@ class WakingWorker(Worker):
         try:
             while True:
                 await self._slot()
+                count = max(1, self.free_slots)
                 async with asyncio.timeout(LISTEN_SECONDS + SILENT_SECONDS):
-                    first = await redis.blpop([wake], timeout=LISTEN_SECONDS)  # type: ignore[misc]  # Awaitable | value
-                if first is None:
-                    continue
-                more = await redis.lpop(wake, max(1, self.free_slots))  # type: ignore[misc]
-                await self.start_jobs([first[1], *(more or [])])
+                    found = await _pop(redis, wake, count)
+                if found is not None:
+                    await self.start_jobs(found[1])
         finally:
             await redis.aclose()
 
@@ -177,3 +179,55 @@ class WakingWorker(Worker):
     async def _poll_once(self) -> None:
         await self._poll_iteration()
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def _pop(redis: Any, wake: str, count: int) -> Any:
+    """The list's name and what it held, as soon as it holds anything; None after LISTEN_SECONDS."""
+    return await redis.blmpop(LISTEN_SECONDS, 1, wake, direction="LEFT", count=count)
+
+
+class ClaimingWorker(WakingWorker):
+    """For jobs that claim themselves, under a lease: nothing else is written about them, and an entry is all there is.
+
+    Two workers may start the same entry; the claim decides, and takes it out of the queue.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[str], Awaitable[None]],
+        *,
+        redis: BytesRedis,
+        redis_url: str,
+        queue_name: str,
+        max_jobs: int,
+        job_timeout_seconds: float,
+    ) -> None:
+        async def unused(_ctx: dict[Any, Any]) -> None:
+            """arq wants to know a function by name."""
+
+        super().__init__(
+            [func(cast(WorkerCoroutine, unused), name="claiming")],
+            redis=redis,
+            redis_url=redis_url,
+            queue_name=queue_name,
+            max_jobs=max_jobs,
+            job_timeout_seconds=job_timeout_seconds,
+        )
+        self._run_entry = run
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        for entry in (raw.decode() for raw in job_ids):
+            if self.free_slots <= 0 or not self.allow_pick_jobs:
+                return
+            if entry not in self.tasks:
+                self.job_counter += 1
+                task = asyncio.create_task(self.run_job(entry, 0))
+                self.tasks[entry] = task
+                task.add_done_callback(partial(self._ended, entry))
+
+    async def run_job(self, job_id: str, score: int) -> None:
+        try:
+            async with asyncio.timeout(self.job_timeout_s):
+                await self._run_entry(job_id)
+        except Exception:  # boundary: a fault ends its own job, whose lease brings it back
+            log.exception("job failed", extra={"job": job_id})

@@ -58,26 +58,34 @@ class Breaker:
         self._open_seconds = OPEN_SECONDS
         self._cool_at = 0.0
         self._probe_until = 0.0
+        self._calls = self._probe = 0
 
-    def allows(self) -> bool:
-        """Whether to ask the model now. Each True is followed by one of the three answers below."""
+    def begin(self) -> int | None:
+        """The number of a call that may be made now; one of the three answers below follows it. None: not now."""
         now = self._clock.monotonic()
         if self.state is BreakerState.OPEN and now >= self._cool_at:
             self._probe_until = 0.0
             self._apply(BreakerEvent.COOLED)
         if self.state is BreakerState.HALF_OPEN:
             if now < self._probe_until:
-                return False
+                return None
             self._probe_until = now + PROBE_SECONDS
-        return self.state is not BreakerState.OPEN
+        if self.state is BreakerState.OPEN:
+            return None
+        self._calls += 1
+        if self.state is BreakerState.HALF_OPEN:
+            self._probe = self._calls
+        return self._calls
 
     def succeeded(self) -> None:
         self._failures = 0
         self._open_seconds = OPEN_SECONDS
         self._apply(BreakerEvent.SUCCEEDED)
 
-    def failed(self) -> None:
+    def failed(self, call: int) -> None:
         if self.state is BreakerState.HALF_OPEN:
+            if call != self._probe:
+                return  # of a call that began before: known already
             self._open_seconds = min(self._open_seconds * 2, MAX_OPEN_SECONDS)
             self._open(BreakerEvent.FAILED)
             return
@@ -86,9 +94,11 @@ class Breaker:
         if self.state is BreakerState.CLOSED and self._failures >= FAILURES:
             self._open(BreakerEvent.TRIPPED)
 
-    def abandoned(self) -> None:
-        """The call was given up by its caller: it says nothing about the model, and the next may probe."""
-        self._probe_until = 0.0
+    def abandoned(self, call: int) -> None:
+        """It says nothing about the server: its caller gave up, or what it asked for cannot be had. After a probe, the
+        next call may be one."""
+        if call == self._probe:
+            self._probe_until = 0.0
 
     def _open(self, event: BreakerEvent) -> None:
         self._cool_at = self._clock.monotonic() + self._open_seconds

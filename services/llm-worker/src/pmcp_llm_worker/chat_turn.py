@@ -1,8 +1,8 @@
 """One reply: context → prompt → model → stream → rows → the terminal event.
 
 Above it: `jobs`, which claims and is the boundary for exceptions. Below it: ports only (queue, bus, peers, model,
-spool). Rules: one model call at a time; what was shown is never taken back or generated again; rows first, then the
-end; a claim that is lost writes nothing more, not even its end.
+spool). Rules: one model call at a time; what was shown is never taken back or generated again; first it is declared
+that the text is whole, then the rows, then the end; a claim that is lost writes nothing more, neither row nor end.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pmcp_common.bus import StreamBus
 from pmcp_common.clock import Clock
+from pmcp_common.contracts.ends import LAST_FALLBACK_LINE, end_as_declared
 from pmcp_common.contracts.errors import LLM_ERROR, DomainError, Unavailable
-from pmcp_common.contracts.jobs import Claim, End, JobState, StreamEvent, text_of
+from pmcp_common.contracts.jobs import AppendResult, Claim, Declared, End, JobState, StreamEvent, Verdict, text_of
 from pmcp_common.contracts.memories import CommitTurns, Turn
 from pmcp_common.contracts.talks import Routing
 from pmcp_common.peers import MemoryPeer
@@ -31,14 +32,14 @@ from pmcp_llm_worker.reply_plan import farewell
 from pmcp_llm_worker.rungs import Rung
 from pmcp_llm_worker.scene import Scene, SceneReader
 from pmcp_llm_worker.speech import LENGTH, ReplyLimits, Speech, say_canned
-from pmcp_llm_worker.surroundings import Sights
 from pmcp_llm_worker.turn_outcome import (
     INTERRUPTED,
-    LAST_FALLBACK_LINE,
     Outcome,
     Written,
     end_of,
     fallback_line,
+    has_effects,
+    has_row,
     turns_to_commit,
 )
 from pmcp_llm_worker.turn_spool import TurnSpool
@@ -73,7 +74,6 @@ class ChatTurn:
         memory: MemoryPeer,
         model: RetryingModel,
         spool: TurnSpool,
-        sights: Sights,
         clock: Clock,
         limits: ReplyLimits,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -85,7 +85,7 @@ class ChatTurn:
         self._memory = memory
         self._speech = Speech(model, clock, limits)
         self._spool = spool
-        self._scenes = SceneReader(personas, memory, sights, limits.prompt_turns)
+        self._scenes = SceneReader(personas, memory, limits.prompt_turns)
         self._clock = clock
         self._sleep = sleep
 
@@ -93,6 +93,10 @@ class ChatTurn:
         """Answer a claimed message with exactly one terminal event; None when the claim was lost before that."""
         started = self._clock.monotonic()
         outcome = Outcome(timings={"pickup_ms": claim.queued_ms}, due=self._due(claim, started))
+        if claim.verdict is not None:
+            end = end_as_declared(claim, text_of(await self._shown(claim)))
+            assert end is not None
+            return await self._conclude(claim, signal, Verdict(end, claim.verdict.heard_chars), outcome.due, started)
         if claim.attempt > 1 or claim.submission.requeued:
             emitter = await self._resume(claim, signal, outcome, started)
         else:
@@ -121,8 +125,8 @@ class ChatTurn:
         if row is not None:
             await self._load_persona(claim, outcome)
             _restore(outcome, row)
-            if not shown:
-                emitter.write(row.content)
+            if len(row.content) > len(shown) and row.content.startswith(shown):
+                emitter.write(row.content[len(shown) :])  # Redis lost its last second
         elif not shown:
             await self._reply(claim, signal, outcome, emitter, started)
         else:
@@ -211,47 +215,46 @@ class ChatTurn:
     async def _finish(
         self, claim: Claim, signal: StopSignal, outcome: Outcome, emitter: Emitter, started: float
     ) -> Finished | None:
-        written = Written(emitter.text, emitter.sha256, emitter.seq)
         self._note_timings(claim, outcome, emitter, started)
-        heard = await self._heard(claim, outcome, written.text)
-        turns = turns_to_commit(claim, outcome, heard, self._clock.now())
+        end = end_of(claim, outcome, Written(emitter.text, emitter.sha256, emitter.seq))
+        verdict = Verdict(end, await self._heard_chars(claim, end))
+        return await self._conclude(claim, signal, verdict, outcome.due, started)
+
+    async def _conclude(
+        self, claim: Claim, signal: StopSignal, verdict: Verdict, due: float | None, started: float
+    ) -> Finished | None:
+        """Of a text that is whole: its rows, then its end."""
+        end, timings = verdict.end, dict(verdict.end.timings)
+        turns = turns_to_commit(claim, end, end.text[: verdict.heard_chars], self._clock.now())
         persisted = kept = False
         if turns is not None:
             committing_at = self._clock.monotonic()
-            may_commit, in_line = await asyncio.gather(self._may_commit(claim, signal), self._others_in_line())
-            if not may_commit:
+            declared = await self._declare(claim, verdict)
+            signal.take(declared.answer)
+            if signal.lost:
                 return None
-            persisted = not in_line and await self._commit(claim, turns, self._left(outcome))
+            left = None if due is None else due - self._clock.monotonic()
+            persisted = not declared.others_owed and await self._commit(claim, turns, left)
             kept = persisted or await self._spool_turns(claim, turns)
-            outcome.timings["commit_ms"] = (self._clock.monotonic() - committing_at) * 1000
+            timings["commit_ms"] = round((self._clock.monotonic() - committing_at) * 1000, 3)
         seconds = claim.queued_ms / 1000 + self._clock.monotonic() - started
-        # A canned line has no row of its own.
-        end = end_of(claim, outcome, written, seconds=seconds, persisted=persisted and outcome.spoken_by_model)
-        remember = kept and outcome.worth_remembering
-        return Finished(end, await self._write_end(claim, end, remember=remember))
+        end = replace(end, persisted=persisted and has_row(end), processing_time=round(seconds, 3), timings=timings)
+        return Finished(end, await self._write_end(claim, end, remember=kept and has_effects(end)))
 
-    async def _heard(self, claim: Claim, outcome: Outcome, text: str) -> str:
-        """What of the text reached the person: the rest was never said, as far as the conversation knows."""
-        if outcome.ended is not JobState.CANCELLED or not text:
-            return text
-        heard_chars = await self._until_answered(lambda: self._queue.heard_chars(claim))
-        return text if heard_chars is None else text[:heard_chars]
+    async def _heard_chars(self, claim: Claim, end: End) -> int | None:
+        """How much of the text reached the person: the rest was never said, as far as the conversation knows."""
+        if end.state != JobState.CANCELLED or not end.text:
+            return None
+        return await self._until_answered(lambda: self._queue.heard_chars(claim))
 
-    async def _may_commit(self, claim: Claim, signal: StopSignal) -> bool:
+    async def _declare(self, claim: Claim, verdict: Verdict) -> Declared:
+        """Without the broker's word no row is written: a successor might be going on with the text."""
+        declared = Verdict(replace(verdict.end, text=""), verdict.heard_chars)
         try:
-            signal.take(await self._queue.renew(claim, committing=True))
+            return await self._until_answered(lambda: self._queue.declare(claim, declared))
         except DomainError as error:
-            # Rows are idempotent and the end is fenced: going on can do no harm.
             log.warning("commit not announced", extra={"code": error.code})
-        return not signal.lost
-
-    async def _others_in_line(self) -> bool:
-        """Rows of this conversation may be among those owed to the memory service: ours must not overtake them."""
-        try:
-            return await self._spool.waiting()
-        except DomainError as error:
-            log.warning("cannot tell whether turns wait", extra={"code": error.code})
-            return False
+            return Declared(AppendResult.GONE)
 
     async def _write_end(self, claim: Claim, end: End, *, remember: bool) -> bool:
         return await self._until_answered(lambda: self._queue.finish(claim, end, remember=remember))

@@ -6,7 +6,7 @@ persona has its own. Durations are seconds of the rested persona's time that the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from pmcp_common.contracts.personas import InteractionState, Persona, Priority
@@ -23,6 +23,7 @@ TOPIC_POINTS = 25.0
 SOCIAL_POINTS = 20.0
 FATIGUE_POINTS = 15
 RESOURCE_POINTS = 10.0
+NO_TOPIC = "general"
 MAX_DRIFT = 2
 DRIFT_FACTOR = 0.6
 ENOUGH_SECONDS, ENOUGH_TOKENS, ENOUGH_ENERGY = 60, 100, 30
@@ -84,6 +85,19 @@ def score_continuation(
         history=0.0 if other.compatibility is None else HISTORY_FACTOR * other.compatibility + HISTORY_OFFSET,
         resources=_resources(state, tokens_left),
     )
+
+
+def drift_count(topic: str | None, lines: Sequence[str]) -> int:
+    """How many of the newest lines (oldest first), in a row, name no word of the talk's topic; 0 without a topic."""
+    words = [word for word in (topic or "").lower().replace("_", " ").split() if word != NO_TOPIC]
+    if not words:
+        return 0
+    count = 0
+    for line in reversed(lines):
+        if any(word in line.lower() for word in words):
+            break
+        count += 1
+    return count
 
 
 def topic_preference(preferences: Mapping[str, int], subject: str) -> int:

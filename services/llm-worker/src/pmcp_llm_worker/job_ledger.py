@@ -29,6 +29,11 @@ STEP_SECONDS = 0.25
 PAUSE_SECONDS = 2.0
 MAX_AGE_SECONDS = 300.0
 """The queue's own limit for a reply: nobody waits for an older one."""
+FORGET_SECONDS = 1800.0
+"""A row older than this is of a job whose end was never noted, whatever the reason: longer than Redis keeps a job."""
+PURGE_SECONDS = 60.0
+PARTING_SECONDS = 1.0
+"""After a loss: until the workers have heard of it and have let go of the replies that are to begin anew."""
 NEWEST_GENERATION = 2**31
 """The session's socket was accepted once; which one speaks for it now does not matter to its message."""
 SUBMISSION_FIELDS = frozenset(field.name for field in fields(Submission))
@@ -50,10 +55,20 @@ class JobBacklog(Protocol):
         """None: another process keeps the record now."""
         ...
 
-    async def recorded(self, jobs: Sequence[JobName]) -> None: ...
+    async def recorded(self, epoch: str, jobs: Sequence[JobName]) -> None:
+        """They were looked at in this epoch; nothing is noted about them in another."""
+        ...
 
     async def forgotten(self, jobs: Sequence[JobName]) -> None:
         """These have left the record."""
+        ...
+
+    async def announce_loss(self) -> None:
+        """Tells the workers to look whether the replies they write are still theirs. A hint."""
+        ...
+
+    async def restored(self, epoch: str) -> None:
+        """All that was recorded in earlier epochs is queued again: nothing that is missing now will come back."""
         ...
 
 
@@ -68,6 +83,10 @@ class JobRecord(Protocol):
         """Those of other epochs, oldest first."""
         ...
 
+    async def purge(self, accepted_before_ms: int) -> int:
+        """Drop what was accepted before; returns how many."""
+        ...
+
 
 class JobLedger:
     def __init__(self, queue: JobQueue, backlog: JobBacklog, record: JobRecord, clock: Clock) -> None:
@@ -76,28 +95,54 @@ class JobLedger:
         self._record = record
         self._clock = clock
         self._epoch = ""
+        self._loss: tuple[str, float] | None = None
+        """The epoch in which jobs were found to be lost, and when."""
+        self._purge_at = 0.0
 
     async def step(self) -> bool:
         """One pass; True when there may be more to do at once."""
         backlog = await self._backlog.look(MAX_JOBS)
         if backlog is None:
             return False
-        if backlog.epoch != self._epoch:
-            await self._queue_lost(backlog.epoch)
+        if backlog.epoch != self._epoch and await self._restore(backlog.epoch):
             self._epoch = backlog.epoch
         if backlog.accepted:
             await self._record.record(backlog.accepted)
-            await self._backlog.recorded(backlog.accepted)
+            await self._backlog.recorded(backlog.epoch, backlog.accepted)
         if backlog.settled:
             await self._record.settle(backlog.settled)
             await self._backlog.forgotten(backlog.settled)
+        await self._purge()
         return MAX_JOBS in (len(backlog.accepted), len(backlog.settled))
+
+    async def _restore(self, epoch: str) -> bool:
+        """False: not yet. A reply must not begin anew while its old worker still writes it."""
+        now = self._clock.monotonic()
+        if (self._loss is None or self._loss[0] != epoch) and await self._record.lost(epoch, 1):
+            await self._backlog.announce_loss()
+            self._loss = (epoch, now)
+        if self._loss is not None and self._loss[0] == epoch and now - self._loss[1] < PARTING_SECONDS:
+            return False
+        await self._queue_lost(epoch)
+        await self._backlog.restored(epoch)
+        return True
+
+    async def _purge(self) -> None:
+        """A crash between an end and its note, a lost answer: nothing may stay in the record for ever."""
+        now = self._clock.monotonic()
+        if now < self._purge_at:
+            return
+        gone = await self._record.purge(int((self._clock.now().timestamp() - FORGET_SECONDS) * 1000))
+        self._purge_at = now + PURGE_SECONDS
+        if gone:
+            log.warning("accepted jobs whose end was never noted left the record", extra={"jobs": gone})
 
     async def _queue_lost(self, epoch: str) -> None:
         while lost := await self._record.lost(epoch, MAX_JOBS):
             queued = [job for job in lost if await self._queue_again(job)]
             done = [job for job in lost if job not in queued]
             await self._record.record([job.model_copy(update={"epoch": epoch}) for job in queued])
+            await self._backlog.recorded(epoch, queued)
             await self._record.settle([JobName(tenant=job.tenant, job_id=job.job_id) for job in done])
             log.warning("jobs lost with the data of Redis", extra={"queued_again": len(queued), "dropped": len(done)})
 

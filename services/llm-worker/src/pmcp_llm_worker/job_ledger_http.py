@@ -11,6 +11,7 @@ from pmcp_common.contracts.accepted_jobs import (
     AcceptedJobs,
     JobName,
     LostJobsQuery,
+    OldJobs,
     RowsChanged,
     SettledJobs,
 )
@@ -35,3 +36,7 @@ class HttpJobRecord(Peer):
     async def lost(self, epoch: str, limit: int) -> Sequence[AcceptedJob]:
         query = LostJobsQuery(epoch=epoch, limit=limit)
         return (await self._ask(AcceptedJobs, "POST", f"{PATH}/lost", body=query)).jobs
+
+    async def purge(self, accepted_before_ms: int) -> int:
+        query = OldJobs(accepted_before_ms=accepted_before_ms)
+        return (await self._ask(RowsChanged, "POST", f"{PATH}/purge", body=query)).rows

@@ -33,12 +33,20 @@ class RedisJobBacklog:
         jobs = [_accepted(epoch.decode(), *fields) for fields in accepted]
         return Backlog(epoch.decode(), jobs, [_name(member) for member in settled])
 
-    async def recorded(self, jobs: Sequence[JobName]) -> None:
-        await self._recorded([], [_member(job) for job in jobs])
+    async def recorded(self, epoch: str, jobs: Sequence[JobName]) -> None:
+        await self._recorded([keys.EPOCH], [epoch, *(_member(job) for job in jobs)])
 
     async def forgotten(self, jobs: Sequence[JobName]) -> None:
         with broker_errors():
             await self._redis.zrem(keys.SETTLED, *(_member(job) for job in jobs))
+
+    async def announce_loss(self) -> None:
+        with broker_errors():
+            await self._redis.publish(keys.CANCEL_CHANNEL, b"")
+
+    async def restored(self, epoch: str) -> None:
+        with broker_errors():
+            await self._redis.set(keys.RESTORED, epoch)
 
 
 def _member(job: JobName) -> str:

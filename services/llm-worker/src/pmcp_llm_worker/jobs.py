@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from arq import Retry
 
 from pmcp_common.bus import StreamBus
-from pmcp_common.contracts.errors import INTERNAL_ERROR, PERSONA_NOT_FOUND, DomainError, NotFound
-from pmcp_common.contracts.jobs import Claim, ClaimRefusal, JobState, end_without_model, text_of
+from pmcp_common.contracts.ends import end_without_model
+from pmcp_common.contracts.errors import INTERNAL_ERROR, PERSONA_NOT_FOUND, DomainError, NotFound, Unavailable
+from pmcp_common.contracts.jobs import Claim, ClaimRefusal, JobState, text_of
 from pmcp_common.contracts.memories import RememberRequest, Turn
 from pmcp_common.contracts.personas import Interaction
 from pmcp_common.logs import request_id
@@ -27,10 +30,13 @@ from pmcp_llm_worker import metrics
 from pmcp_llm_worker.chat_turn import BROKER_PAUSE_SECONDS, BROKER_TRIES, ChatTurn, Finished
 from pmcp_llm_worker.leases import Leases, StopSignal
 from pmcp_llm_worker.sentiment import sentiment
-from pmcp_llm_worker.turn_effects import interactions_of
+from pmcp_llm_worker.turn_effects import interactions_of, is_farewell, rest_after
+from pmcp_llm_worker.turn_outcome import has_row
 
 log = logging.getLogger(__name__)
 
+CLAIM_TRIES = 10
+"""Half a lease: after that the entry is still in the queue, or the lease of a claim nobody knows of ends."""
 HAND_BACK_SECONDS = 1.0
 REMEMBER_TRIES = 8
 REMEMBER_FIRST_PAUSE_SECONDS = 2.0
@@ -41,7 +47,7 @@ Context = dict[Any, Any]
 
 
 class ReplyJob:
-    """`on_model`: told the name of each model that answered."""
+    """`on_model`: told the name of each model that answered; None when a canned line stood in for it."""
 
     def __init__(
         self,
@@ -49,10 +55,12 @@ class ReplyJob:
         bus: StreamBus,
         leases: Leases,
         turn: ChatTurn,
-        on_model: Callable[[str], None],
+        on_model: Callable[[str | None], None],
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
+        self._new_id = new_id
         self._queue = queue
         self._bus = bus
         self._leases = leases
@@ -60,8 +68,8 @@ class ReplyJob:
         self._on_model = on_model
         self._sleep = sleep
 
-    async def __call__(self, ctx: Context, tenant: str, job_id: str) -> None:
-        claim = await self._queue.claim(tenant, job_id, ticket=str(ctx.get("job_id", "")))
+    async def __call__(self, tenant: str, job_id: str, ticket: str) -> None:
+        claim = await self._claim(tenant, job_id, ticket)
         if isinstance(claim, ClaimRefusal):
             log.info("job not claimed", extra={"job": job_id, "refusal": claim.value})
             return
@@ -74,6 +82,17 @@ class ReplyJob:
             await self._hand_back(claim)
             raise
         self._report(claim, finished)
+
+    async def _claim(self, tenant: str, job_id: str, ticket: str) -> Claim | ClaimRefusal:
+        """Asked again under one name while the broker is away: a claim whose answer was lost is ours."""
+        claimant = self._new_id()
+        for _ in range(CLAIM_TRIES):
+            try:
+                return await self._queue.claim(tenant, job_id, ticket, claimant)
+            except Unavailable as error:
+                log.warning("job not claimed, trying again", extra={"job": job_id, "code": error.code})
+                await self._sleep(BROKER_PAUSE_SECONDS)
+        return await self._queue.claim(tenant, job_id, ticket, claimant)
 
     async def _hand_back(self, claim: Claim) -> None:
         """This worker leaves: another one goes on at once instead of waiting for the end of the lease."""
@@ -100,7 +119,7 @@ class ReplyJob:
                 return None
             try:
                 finished = await self._end_with_error(claim)
-                if finished.written:
+                if finished is None or finished.written:
                     return finished
                 signal.take(await self._queue.renew(claim))  # a last piece was still on its way, or the claim is lost
             except DomainError as error:
@@ -108,9 +127,12 @@ class ReplyJob:
                 await self._sleep(BROKER_PAUSE_SECONDS)
         return None
 
-    async def _end_with_error(self, claim: Claim) -> Finished:
+    async def _end_with_error(self, claim: Claim) -> Finished | None:
+        """None: it was declared how this reply ends, and the next attempt ends it so."""
         submission = claim.submission
         page = await self._bus.read(submission.tenant, submission.principal, submission.job_id, 0, limit=100_000)
+        if page.state is JobState.COMMITTING:
+            return None
         end = end_without_model(
             replace(claim, last_seq=page.head_seq),
             text_of(page.events),
@@ -127,8 +149,8 @@ class ReplyJob:
             return
         end = finished.end
         metrics.count_end(end)
-        if end.model:
-            self._on_model(end.model)
+        if end.model or not has_row(end):
+            self._on_model(end.model or None)
         log.info(
             "reply ended",
             extra={
@@ -149,8 +171,8 @@ async def _leave_it(_tenant: str, _turn: Turn) -> None:
 
 
 class RememberJob:
-    """Makes memories of a stored turn, and tells the persona that it talked and how it was spoken to. Safe to run
-    again."""
+    """Makes memories of a stored turn, and tells the persona that it talked and how it was spoken to, or that it took
+    its leave. Safe to run again."""
 
     def __init__(
         self,
@@ -189,6 +211,9 @@ class RememberJob:
         if turn is None:  # still in the spool
             raise NotFound("The turn is not stored yet")
         request_id.set(str(turn.metadata.get("request_id", "")) or None)
+        if is_farewell(turn):
+            await self._rest(tenant, turn)
+            return
         await self._memory.remember(tenant, RememberRequest(message_ids=(user_message_id, message_id)))
         said = await self._memory.turn(tenant, user_message_id)
         judged = sentiment(said.content) if said is not None else None
@@ -197,9 +222,21 @@ class RememberJob:
         await self._look_after(tenant, turn)
 
     async def _move(self, tenant: str, persona_id: str, interaction: Interaction) -> None:
-        try:
+        with _unless_deleted(persona_id):
             await self._personas.record_interaction(tenant, persona_id, interaction)
-        except DomainError as error:
-            if error.code != PERSONA_NOT_FOUND.code:
-                raise
-            log.info("the persona was deleted meanwhile: nobody to be moved", extra={"persona": persona_id})
+
+    async def _rest(self, tenant: str, farewell: Turn) -> None:
+        end = rest_after(farewell)
+        if end is not None:
+            with _unless_deleted(farewell.persona_id):
+                await self._personas.end_conversation(tenant, farewell.persona_id, end)
+
+
+@contextmanager
+def _unless_deleted(persona_id: str) -> Iterator[None]:
+    try:
+        yield
+    except DomainError as error:
+        if error.code != PERSONA_NOT_FOUND.code:
+            raise
+        log.info("the persona was deleted meanwhile: nobody to be moved", extra={"persona": persona_id})

@@ -107,5 +107,9 @@ class Leases:
             log.warning("lease not renewed", extra={"job": claim.submission.job_id, "code": error.code})
 
     async def follow_cancellations(self, bus: StreamBus) -> None:
-        async for tenant, job_id in bus.cancellations():
-            self.cancel(tenant, job_id)
+        async for hint in bus.cancellations():
+            if hint is None:
+                # The broker may have lost its data, and these jobs with it: they may begin anew elsewhere.
+                await self.renew_all()
+            else:
+                self.cancel(*hint)

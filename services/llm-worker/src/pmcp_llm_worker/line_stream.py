@@ -23,6 +23,7 @@ from pmcp_llm_worker.model import (
     ModelBusy,
     ModelError,
     ModelStalled,
+    ModelUnwilling,
     Patience,
     Prompt,
 )
@@ -31,6 +32,7 @@ MAX_LINE_BYTES = 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 VERIFY_SECONDS = 5.0
 BUSY_STATUS = frozenset({429, 503})
+UNWILLING_STATUS = frozenset({400, 413, 422})
 
 FINAL_CHUNK_SECONDS = 0.05
 """The end of the body normally comes with the last line; waiting longer would delay the reply's end."""
@@ -210,4 +212,6 @@ def refusal_by_status(status: int) -> ModelError:
     """For the statuses both dialects share."""
     if status in BUSY_STATUS:
         return ModelBusy("The model server is busy")
+    if status in UNWILLING_STATUS:
+        return ModelUnwilling(status)
     return ModelAway(f"The model server refused the request (HTTP {status})")

@@ -108,6 +108,15 @@ class ModelMissing(ModelError):
         self.hint = hint
 
 
+class ModelUnwilling(ModelError):
+    """The server is well and does not take this request: it is too long, say. The same again would be refused again."""
+
+    reason = "unwilling"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"The model server refused the request (HTTP {status})")
+
+
 class ModelStalled(ModelError):
     """Nothing came in time. `phase`: first_token, idle or total."""
 

@@ -23,6 +23,7 @@ from pmcp_llm_worker.model import (
     ModelError,
     ModelMissing,
     ModelStalled,
+    ModelUnwilling,
     Patience,
     Prompt,
     TextSink,
@@ -52,15 +53,19 @@ class RetryingModel:
 
         Raises ModelAway without asking while the breaker is open.
         """
-        if not self.breaker.allows():
+        call = self.breaker.begin()
+        if call is None:
             raise ModelAway("The model failed too often just now and is not asked")
         try:
             usage = await self._try(prompt, generation, patience, sink)
+        except (ModelMissing, ModelUnwilling):  # a server that says so is well
+            self.breaker.abandoned(call)
+            raise
         except ModelError:
-            self.breaker.failed()
+            self.breaker.failed(call)
             raise
         except BaseException:  # the caller gave up, or wants no more: both say nothing about the model
-            self.breaker.abandoned()
+            self.breaker.abandoned(call)
             raise
         self.breaker.succeeded()
         return usage
@@ -99,7 +104,7 @@ class RetryingModel:
     async def _worth_retrying(self, error: ModelError, last: float) -> bool:
         """Looking for a missing model is part of the time to the first token, which ends at `last` (monotonic)."""
         if not isinstance(error, ModelMissing):
-            return not isinstance(error, ModelStalled)
+            return not isinstance(error, ModelStalled | ModelUnwilling)
         with suppress(TimeoutError):
             async with asyncio.timeout(last - self.clock.monotonic()):
                 return (await self.client.verify()).ok

@@ -7,6 +7,7 @@ again. Entries of workers that are gone are dropped by those that live.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from pmcp_llm_worker.model import ModelClient, ModelReport
 log = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 10.0
+LEAST_PAUSE_SECONDS = 1.0
 VERIFY_SECONDS = 60.0
 """A model that is there is looked at this often; one that is not, at each publication."""
 STALE_SECONDS = 30.0
@@ -43,21 +45,31 @@ class ModelWatch:
         self._tenant = tenant
         self._worker_id = worker_id
         self._verified = 0.0
+        self._surprised = asyncio.Event()
         self.report: ModelReport | None = None
         self.last_answered_model = ""
 
-    def note_answer(self, model: str) -> None:
-        self.last_answered_model = model
+    def note_answer(self, model: str | None) -> None:
+        """The model that answered; None: a canned line stood in for it. What the last look did not tell is looked at
+        soon."""
+        if model is not None:
+            self.last_answered_model = model
+        if self.report is not None and self.report.ok == (model is None):
+            self._surprised.set()
 
     async def run(self) -> None:
         while True:
             await self.look()
-            await asyncio.sleep(PUBLISH_SECONDS)
+            await asyncio.sleep(LEAST_PAUSE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PUBLISH_SECONDS - LEAST_PAUSE_SECONDS):
+                    await self._surprised.wait()
 
     async def look(self) -> None:
         """Verify when it is time, publish, and drop what the dead have left."""
-        now = self._clock.monotonic()
-        if self.report is None or not self.report.ok or now - self._verified >= VERIFY_SECONDS:
+        now, surprised = self._clock.monotonic(), self._surprised.is_set()
+        self._surprised.clear()
+        if self.report is None or not self.report.ok or surprised or now - self._verified >= VERIFY_SECONDS:
             self._verified = now
             self._take(await self._client.verify())
         try:

@@ -1,13 +1,14 @@
 """Who the model is to be: one persona in plain sentences. Pure, and the same bytes for the same version.
 
 Short, because a small model loses its character in a long text: each part has a limit, lists show their first few
-entries, and traits only what stands out. What clients sent besides (`extras`) is kept with the persona and not told
-to the model: nobody knows what it means.
+entries, and traits only what stands out. What clients sent besides (`extras`) is told as far as it is a short text or a
+number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pmcp_common.contracts import traits
 from pmcp_common.contracts.personas import Persona
@@ -15,6 +16,7 @@ from pmcp_common.contracts.personas import Persona
 MAX_PART_CHARS = 1500
 MAX_TRAITS = 6
 MAX_LISTED = 6
+MAX_FACT_CHARS = 100
 STRONG_FROM, WEAK_TO = 0.65, 0.25
 
 
@@ -28,6 +30,7 @@ def persona_text(persona: Persona) -> str:
         _character(persona),
         _listed(f"{persona.name} is interested in", persona.interests),
         _listed(f"What {persona.name} wants:", persona.goals),
+        _listed(f"More about {persona.name}:", _facts(persona.extras)),
         _cut(persona.speaking_style),
     ]
     return " ".join(part for part in parts if part)
@@ -51,6 +54,17 @@ def _character(persona: Persona) -> str:
 
 def _listed(beginning: str, entries: Sequence[str]) -> str:
     return f"{beginning} {', '.join(entries[:MAX_LISTED])}." if entries else ""
+
+
+def _facts(extras: Mapping[str, Any]) -> list[str]:
+    """By name, so that the order never depends on how it was stored."""
+    plain = {name: str(value).strip() for name, value in sorted(extras.items()) if _is_plain(value)}
+    return [f"{_words(name)}: {' '.join(text.split())}" for name, text in plain.items() if text]
+
+
+def _is_plain(value: object) -> bool:
+    short = isinstance(value, str) and len(value) <= MAX_FACT_CHARS
+    return short or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _words(name: str) -> str:

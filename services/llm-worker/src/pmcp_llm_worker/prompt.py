@@ -4,14 +4,14 @@ Order, from stable to volatile, so that a model server's prefix cache is of use:
 only in the last user turn what changes with each reply: memories, time and mood, the message. Nothing before the
 last message differs between two replies of a conversation, except that a turn is added at its end.
 
-Rule: the persona and the message are never dropped. Oldest turns go first, then the least similar memories; a
-message that does not fit even then is cut and says so.
+Rule: the persona and the message are never dropped. What stood beside the memories goes first, then the oldest turns,
+then the least similar memories; a message that does not fit even then is cut and says so.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,6 +29,8 @@ RESERVE_TOKENS = 16
 _LETTERS = (string.ascii_letters + " ").encode()
 LOW_ENERGY = 30
 LAST_WORDS_CHARS = 160
+BESIDE_CHARS = 120
+"""Of what was said before a memory, and after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,9 @@ def assemble(parts: PromptParts, budget_tokens: int) -> Assembled:
         return fixed + sum(map(_cost, _dialogue(parts, turns, memories, message)))
 
     excess = total() - budget_tokens
+    if excess > 0:
+        memories = [memory.model_copy(update={"neighbours": ()}) for memory in memories]
+        excess = total() - budget_tokens
     while excess > 0 and turns:
         del turns[0]
         excess = total() - budget_tokens
@@ -137,10 +142,28 @@ def _last_turn(parts: PromptParts, turns: Sequence[Turn], memories: Sequence[Rec
     """The moment, the message, and what the persona has in mind: last, because small models answer what they read
     last. Plain sentences, because they copy lists."""
     name = parts.persona.name
-    notes = [f"{name} remembers: {memory.content.strip()}" for memory in memories]
+    told = {turn.content for turn in turns} | {memory.content for memory in memories}
+    notes = [f"{name} remembers: {memory.content.strip()}{_beside(memory, told)}" for memory in memories]
     notes += [f"{name} remembers: {words}" for words in _last_words(turns)]
     said = " ".join(part for part in (_moment(parts), parts.surroundings, message) if part)
     return "\n\n".join(part for part in (said, "\n".join(notes)) if part)
+
+
+def _beside(memory: RecalledMemory, told: Set[str]) -> str:
+    """What was said just before a memory and just after it, where the prompt does not say it already: an answer means
+    nothing without its question."""
+    when = {-1: "Before that", 1: "After that"}
+    beside = [
+        f'{when[neighbour.step]}: "{_shortened(neighbour.content, BESIDE_CHARS)}"'
+        for neighbour in memory.neighbours
+        if neighbour.step in when and neighbour.content not in told
+    ]
+    return f" ({' '.join(beside)})" if beside else ""
+
+
+def _shortened(text: str, chars: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= chars else text[:chars] + CUT_MARK
 
 
 def _last_words(turns: Sequence[Turn]) -> list[str]:

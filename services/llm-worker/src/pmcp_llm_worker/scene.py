@@ -1,13 +1,12 @@
 """All that one reply is made of besides its message: persona and standing, memory, what is to be seen, and the plan.
 
-Read in parallel, on the reply path. Only the persona is indispensable: memory and sights may be away.
+Read in parallel, on the reply path. Only the persona is indispensable: memory may be away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pmcp_common.contracts import keys
@@ -19,7 +18,7 @@ from pmcp_common.contracts.talks import as_player, partner_of
 from pmcp_common.peers import MemoryPeer
 from pmcp_llm_worker.persona_cache import PersonaCache
 from pmcp_llm_worker.reply_plan import CLOSING, ReplyPlan, plan_reply
-from pmcp_llm_worker.surroundings import Sights, describe
+from pmcp_llm_worker.surroundings import describe
 from pmcp_llm_worker.turn_outcome import Outcome, circumstances_of, score_reply, storable
 
 log = logging.getLogger(__name__)
@@ -38,23 +37,21 @@ class Scene:
 
 
 class SceneReader:
-    def __init__(self, personas: PersonaCache, memory: MemoryPeer, sights: Sights, prompt_turns: int) -> None:
+    def __init__(self, personas: PersonaCache, memory: MemoryPeer, prompt_turns: int) -> None:
         self._prompt_turns = prompt_turns
         self._personas = personas
         self._memory = memory
-        self._sights = sights
 
     async def gather(
         self, claim: Claim, outcome: Outcome, *, patience_seconds: float | None = None, going_on: bool = False
     ) -> Scene:
         """Raises PersonaNotFound, PersonaUnavailable, Unavailable. Memory may be away: then without it.
 
-        `patience_seconds`: for memory and sights; None: their own time-outs. `going_on`: the persona has begun to
+        `patience_seconds`: for memory; None: its own time-out. `going_on`: the persona has begun to
         speak, so it does not matter that it would not begin now.
         """
         submission = claim.submission
         recalling = asyncio.create_task(self._recall(claim, patience_seconds))
-        looking = asyncio.create_task(self._look_around(claim, patience_seconds))
         try:
             outcome.persona, outcome.state, outcome.compatibility = await self._personas.with_bond(
                 submission.tenant, claim.persona_id, submission.player_id
@@ -62,16 +59,17 @@ class SceneReader:
             if outcome.state is not None and not outcome.state.is_available and not going_on:
                 raise PersonaUnavailable(outcome.persona.name, cooldown_remaining=outcome.state.cooldown_remaining)
             partner = await self._partner(claim)
-            context, seen = await recalling, await looking
+            context = await recalling
         finally:
             recalling.cancel()
-            looking.cancel()
         outcome.memory = context.recall
-        outcome.score = score_reply(claim, outcome, partner)
+        outcome.score = score_reply(claim, outcome, partner, context.turns)
         circumstances = circumstances_of(claim)
         plan = CLOSING if circumstances.closing else plan_reply(outcome.score.total if outcome.score else None)
         outcome.routing = plan.routing
-        surroundings = " ".join(filter(None, (describe(circumstances, seen, outcome.persona.name), plan.guidance)))
+        surroundings = " ".join(
+            filter(None, (describe(circumstances, claim.sights, outcome.persona.name), plan.guidance))
+        )
         return Scene(context, plan, surroundings)
 
     async def _partner(self, claim: Claim) -> Persona | None:
@@ -82,14 +80,6 @@ class SceneReader:
             return None
         persona, _ = await self._personas.for_turn(submission.tenant, partner_id, as_player(claim.persona_id))
         return persona
-
-    async def _look_around(self, claim: Claim, patience_seconds: float | None) -> Mapping[str, object]:
-        try:
-            async with asyncio.timeout(patience_seconds):
-                return await self._sights.of_session(claim.submission.tenant, claim.submission.session_id)
-        except (DomainError, TimeoutError) as error:
-            log.warning("replying without what is to be seen", extra={"error": type(error).__name__})
-            return {}
 
     async def _recall(self, claim: Claim, patience_seconds: float | None) -> ContextResponse:
         submission = claim.submission

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from pmcp_common.configuration import Settings
+from pmcp_common.configuration import LogLevel, Settings, TenantId
 from pmcp_common.ollama_host import normalise_ollama_host
 
 
@@ -22,9 +22,7 @@ class WorkerSettings(Settings):
     peer_timeout_seconds: float = Field(
         default=3.0, gt=0, le=30, description="seconds one call to a service may take: a player is waiting"
     )
-    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
-        default="local", description="whose model state is published"
-    )
+    tenant: TenantId = Field(default="local", description="whose model state is published")
 
     worker_host: str = Field(default="127.0.0.1", description="address of health and metrics")
     worker_port: int = Field(default=8003, ge=0, le=65535, description="TCP port of health and metrics; 0: any")
@@ -66,9 +64,7 @@ class WorkerSettings(Settings):
     summary_after_turns: int = Field(
         default=50, ge=4, le=10_000, description="messages of a conversation after which the older ones are summarised"
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="least level written to standard error; DEBUG may show what players wrote"
-    )
+    log_level: LogLevel = "INFO"
 
     @field_validator("model_url", mode="before")
     @classmethod

@@ -7,7 +7,6 @@ drive the conversation out of the window.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 from pmcp_common.contracts.talks import Circumstances
 
@@ -15,12 +14,6 @@ MAX_CHARS = 900
 MAX_VALUE_CHARS = 200
 MAX_DEPTH = 4
 CUT = "…"
-
-
-class Sights(Protocol):
-    """Port: what a session's player sees (visual.update), by kind. Raises Unavailable. Adapter: `sights_redis`."""
-
-    async def of_session(self, tenant: str, session_id: str) -> Mapping[str, object]: ...
 
 
 def describe(circumstances: Circumstances, sights: Mapping[str, object], persona_name: str) -> str:

@@ -1,14 +1,15 @@
 """Whom a stored turn tires and moves, and how much (pure).
 
 A player's turn moves the persona that answered. Between personas it moves both: the speaker for the time it took, half
-a minute at least, the listener for half of it, and both by what the turn was worth to the speaker.
+a minute at least, the listener for half of it, and both by what the turn was worth to the speaker. After a farewell to
+a player the persona rests.
 """
 
 from __future__ import annotations
 
 from pmcp_common.contracts.memories import Turn
-from pmcp_common.contracts.personas import Interaction
-from pmcp_common.contracts.talks import partner_of
+from pmcp_common.contracts.personas import ConversationEnd, Interaction
+from pmcp_common.contracts.talks import Routing, partner_of
 
 MAX_INTERACTION_SECONDS = 3600.0
 LEAST_TALK_SECONDS = 30.0
@@ -50,3 +51,17 @@ def _worth(reply: Turn) -> float | None:
     if not isinstance(score, int | float):
         return None
     return max(-1.0, min(1.0, (score - MIDDLE_SCORE) / MIDDLE_SCORE))
+
+
+def is_farewell(reply: Turn) -> bool:
+    return reply.metadata.get("response_type") == Routing.CLOSING
+
+
+def rest_after(farewell: Turn) -> ConversationEnd | None:
+    """From a player; None between personas, whose talk is ended by whoever leads it."""
+    score = farewell.metadata.get("continue_score")
+    if partner_of(farewell.player_id) is not None or not isinstance(score, int | float):
+        return None
+    return ConversationEnd(
+        player_id=farewell.player_id, interaction_id=farewell.message_id, continue_score=max(0.0, min(100.0, score))
+    )

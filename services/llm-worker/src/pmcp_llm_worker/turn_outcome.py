@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pmcp_common.contracts import keys
+from pmcp_common.contracts.ends import FALLBACK, choose_line
 from pmcp_common.contracts.errors import ErrorCode
 from pmcp_common.contracts.jobs import Claim, End, JobState
 from pmcp_common.contracts.memories import CommitTurns, Role, Turn
 from pmcp_common.contracts.personas import InteractionState, Persona
 from pmcp_common.contracts.talks import Circumstances, Routing, partner_of
-from pmcp_llm_worker.continue_score import PLAYER, ContinueScore, OtherSide, score_continuation
+from pmcp_llm_worker.continue_score import PLAYER, ContinueScore, OtherSide, drift_count, score_continuation
 from pmcp_llm_worker.model import Usage
 from pmcp_llm_worker.rungs import Rung
 
+MAX_WORLD_TIME_CHARS = 40
 TOKENS_PER_WORD = 1.3
-FALLBACK = "fallback"
 DIRECT = "direct"
 CLOSING = "closing"
 INTERRUPTED = "interrupted"
-LAST_FALLBACK_LINE = "Forgive me, I cannot find the words just now. Ask me again in a moment?"
 
 
 @dataclass(slots=True)
@@ -66,20 +65,6 @@ class Outcome:
         self.ended, self.finish_reason, self.response_type = JobState.DONE, CLOSING, CLOSING
         self.routing = Routing.CLOSING
 
-    @property
-    def spoken_by_model(self) -> bool:
-        return self.response_type == DIRECT
-
-    @property
-    def spoken(self) -> bool:
-        """By the persona: a farewell is, a line that stands in for a missing model is not."""
-        return self.response_type != FALLBACK
-
-    @property
-    def worth_remembering(self) -> bool:
-        """Only a whole answer of the model becomes memory."""
-        return self.ended is JobState.DONE and self.spoken_by_model
-
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -92,11 +77,7 @@ class Written:
 
 
 def fallback_line(persona: Persona | None, stream_id: str) -> str:
-    """One of the persona's own lines; the same one for the same stream, so that a second attempt says the same."""
-    lines = [line for line in persona.fallback_lines if line.strip()] if persona is not None else []
-    if not lines:
-        return LAST_FALLBACK_LINE
-    return lines[int.from_bytes(hashlib.sha256(stream_id.encode()).digest()[:8]) % len(lines)]
+    return choose_line(persona.fallback_lines if persona is not None else (), stream_id)
 
 
 def storable(text: str) -> str:
@@ -104,29 +85,47 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd")
 
 
-def turns_to_commit(claim: Claim, outcome: Outcome, text: str, now: datetime) -> CommitTurns | None:
-    """What was said by both sides; None for nothing. A canned line is not what the persona said, so it is left out,
-    and so is a message that was never answered because the persona would not, or its client took it back."""
-    heard = bool(text) or outcome.response_type == FALLBACK
-    if not heard:
+def turns_to_commit(claim: Claim, end: End, text: str, now: datetime) -> CommitTurns | None:
+    """What was said by both sides, `text` by the persona; None for nothing.
+
+    A canned line is not what the persona said, so it is left out, and so is a message that was never answered because
+    the persona would not, or its client took it back.
+    """
+    if not text and end.response_type != FALLBACK:
         return None
     submission = claim.submission
     message = storable(submission.message)
     asked = _turn(claim, submission.user_message_id, Role.USER, message, _sent_at(claim, now), _by(_player_name(claim)))
     turns: Sequence[Turn] = (asked,)
-    if outcome.spoken:
+    if has_row(end):
         about = {
-            **_by(_persona_name(claim, outcome)),
-            "state": outcome.ended.value,
-            "finish_reason": outcome.finish_reason,
-            "model": outcome.usage.model if outcome.usage else "",
-            "provider": outcome.provider,
-            "response_type": outcome.response_type,
-            "tokens": _tokens(outcome, text),
-            "continue_score": outcome.score.total if outcome.score else None,
+            **_by(end.persona_name),
+            "state": end.state,
+            "finish_reason": end.finish_reason,
+            "model": end.model,
+            "provider": end.provider,
+            "response_type": end.response_type,
+            "tokens": end.tokens_used,
+            "continue_score": end.continue_score,
         }
         turns = (asked, _turn(claim, submission.message_id, Role.ASSISTANT, text, max(now, asked.created_at), about))
     return CommitTurns(turns=tuple(turns))
+
+
+def has_row(end: End) -> bool:
+    """Of its own: a farewell has one, a line that stands in for a missing model has not."""
+    return end.response_type != FALLBACK
+
+
+def has_effects(end: End) -> bool:
+    """A whole answer of the model becomes memory; after a farewell the persona rests."""
+    return end.state == JobState.DONE and has_row(end)
+
+
+def _world_time(claim: Claim) -> dict[str, str]:
+    """What the clock of the client's world says, if the situation it tells of has one: memories age by it."""
+    told = circumstances_of(claim).notes.get("world_time")
+    return {"world_time": told[:MAX_WORLD_TIME_CHARS]} if isinstance(told, str) else {}
 
 
 def _by(speaker: str) -> dict[str, str]:
@@ -162,13 +161,14 @@ def _turn(claim: Claim, message_id: str, role: Role, text: str, at: datetime, ab
             "request_id": submission.request_id,
             "stream_id": submission.job_id,
             "session_id": submission.session_id,
+            **_world_time(claim),
             **about,
         },
     )
 
 
-def end_of(claim: Claim, outcome: Outcome, written: Written, *, seconds: float, persisted: bool) -> End:
-    """`seconds`: from acceptance until now."""
+def end_of(claim: Claim, outcome: Outcome, written: Written) -> End:
+    """Before anything of it is stored, and before it is known how long that takes."""
     submission = claim.submission
     usage = outcome.usage
     return End(
@@ -185,11 +185,9 @@ def end_of(claim: Claim, outcome: Outcome, written: Written, *, seconds: float, 
         persona_name=_persona_name(claim, outcome),
         chunk_count=written.seq,
         tokens_used=_tokens(outcome, written.text),
-        processing_time=round(seconds, 3),
         response_type=outcome.response_type,
         rung=outcome.rung.value,
         degraded=outcome.response_type == FALLBACK or outcome.memory != "ok",
-        persisted=persisted,
         memory=outcome.memory,
         model=usage.model if usage else "",
         provider=outcome.provider if usage else "",
@@ -221,8 +219,10 @@ def circumstances_of(claim: Claim) -> Circumstances:
     return Circumstances(**{name: value for name, value in given.items() if name in known})
 
 
-def score_reply(claim: Claim, outcome: Outcome, partner: Persona | None) -> ContinueScore | None:
-    """Of the reply about to be made. `partner`: the persona that speaks, when it is one."""
+def score_reply(
+    claim: Claim, outcome: Outcome, partner: Persona | None, turns: Sequence[Turn] = ()
+) -> ContinueScore | None:
+    """Of the reply about to be made. `partner`: the persona that speaks, when it is one; `turns`: before it."""
     if outcome.persona is None or outcome.state is None:
         return None
     submission = claim.submission
@@ -231,8 +231,15 @@ def score_reply(claim: Claim, outcome: Outcome, partner: Persona | None) -> Cont
         other = OtherSide(partner.charisma, partner.social_rank, partner.topic_preferences, outcome.compatibility)
     elif partner_of(submission.player_id) is None:
         other = OtherSide(compatibility=outcome.compatibility)
-    subject = circumstances_of(claim).topic or submission.message
-    return score_continuation(outcome.persona, outcome.state, subject, tokens_left=submission.token_budget, other=other)
+    topic = circumstances_of(claim).topic
+    return score_continuation(
+        outcome.persona,
+        outcome.state,
+        topic or submission.message,
+        tokens_left=submission.token_budget,
+        other=other,
+        drift_count=drift_count(topic, [turn.content for turn in turns]),
+    )
 
 
 def _persona_state(state: InteractionState | None) -> dict[str, Any]:

@@ -34,10 +34,6 @@ class TurnSpool(Protocol):
 
     async def put(self, tenant: str, turns: CommitTurns) -> None: ...
 
-    async def waiting(self) -> bool:
-        """Whether anything is owed."""
-        ...
-
     async def oldest(self) -> Sequence[SpooledTurns]:
         """A page of entries, oldest first."""
         ...

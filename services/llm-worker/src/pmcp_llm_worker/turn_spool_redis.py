@@ -27,10 +27,6 @@ class RedisTurnSpool:
         with broker_errors():
             await self._redis.xadd(keys.SPOOL, _encode(tenant, turns), maxlen=MAX_ENTRIES, approximate=True)
 
-    async def waiting(self) -> bool:
-        with broker_errors():
-            return bool(await self._redis.xlen(keys.SPOOL))
-
     async def oldest(self) -> Sequence[SpooledTurns]:
         """An entry that cannot be read (of another version, or damaged) is set aside as it is."""
         with broker_errors():

@@ -30,9 +30,9 @@ from pmcp_common.contracts.errors import DomainError
 from pmcp_common.conversations_http import HttpConversationPeer
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.queue import JobQueue
-from pmcp_common.queue_arq import ArqJobQueue
+from pmcp_common.queue_arq import ArqJobQueue, job_of
 from pmcp_common.redis_link import BytesRedis, broker_errors, connect
-from pmcp_common.worker_arq import WakingWorker
+from pmcp_common.worker_arq import ClaimingWorker, WakingWorker
 from pmcp_llm_worker import line_stream, turn_spool
 from pmcp_llm_worker.chat_turn import ChatTurn
 from pmcp_llm_worker.emitter import EmitterHub
@@ -50,7 +50,6 @@ from pmcp_llm_worker.openai_compat import OpenAICompatClient
 from pmcp_llm_worker.persona_cache import PersonaCache
 from pmcp_llm_worker.persona_shelf_redis import RedisPersonaShelf
 from pmcp_llm_worker.settings import WorkerSettings
-from pmcp_llm_worker.sights_redis import RedisSights
 from pmcp_llm_worker.speech import ReplyLimits
 from pmcp_llm_worker.summarise import Summariser, SummarySizes
 from pmcp_llm_worker.summary_worker import build_summary_worker
@@ -63,6 +62,7 @@ REPLY_SECONDS = 320.0
 REMEMBER_SECONDS = 60.0
 REMEMBER_JOBS = 2
 REAP_SECONDS = 1.0
+REAP_LEAST_SECONDS = 0.02
 REDIS_CONNECTIONS = 64
 CANCEL_AGAIN_SECONDS = 1.0
 
@@ -119,7 +119,6 @@ async def start(
         memory=memory,
         model=model,
         spool=spool,
-        sights=RedisSights(redis),
         clock=clock,
         limits=limits,
     )
@@ -229,15 +228,15 @@ def reply_limits(settings: WorkerSettings) -> ReplyLimits:
 def build_workers(
     settings: WorkerSettings, redis: BytesRedis, reply: ReplyJob, remember: RememberJob
 ) -> tuple[WakingWorker, WakingWorker]:
-    async def run_reply(ctx: dict[Any, Any], tenant: str, job_id: str) -> None:
-        await reply(ctx, tenant, job_id)
+    async def run_reply(ticket: str) -> None:
+        await reply(*job_of(ticket), ticket)
 
     async def run_remember(ctx: dict[Any, Any], *arguments: Any) -> None:
         await remember(ctx, *arguments)
 
     return (
-        WakingWorker(
-            [func(run_reply, name="reply")],
+        ClaimingWorker(
+            run_reply,
             redis=redis,
             redis_url=settings.redis_url.get_secret_value(),
             queue_name=keys.REPLY_QUEUE,
@@ -262,16 +261,20 @@ async def reap_forever(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> None:
-    """Every worker does it, at its own times: any of them notices the death of another within a second."""
+    """Every worker does it, at its own times, and when a lease or a deadline ends: any of them notices it at once."""
+    next_seconds: float | None = None
     while True:
-        await sleep(REAP_SECONDS * (0.75 + jitter() / 2))
+        pause = REAP_SECONDS * (0.75 + jitter() / 2)
+        await sleep(pause if next_seconds is None else min(pause, next_seconds + REAP_LEAST_SECONDS))
+        next_seconds = None
         try:
             reaped = await queue.reap()
         except DomainError as error:
             log.warning("reaper waits", extra={"code": error.code})
             continue
-        if reaped.requeued or reaped.failed:
-            log.warning("leases ended", extra={"requeued": reaped.requeued, "failed": reaped.failed})
+        next_seconds = reaped.next_seconds
+        if reaped.requeued or reaped.ended:
+            log.warning("leases or deadlines ended", extra={"requeued": reaped.requeued, "ended": reaped.ended})
 
 
 def ping(redis: BytesRedis) -> ReadinessCheck:

@@ -12,7 +12,7 @@ for i = 1, (#KEYS - 1) / 2 do
   if not f[1] then results[i] = 'GONE'
   elseif TERMINAL[f[1]] then results[i] = 'TERMINAL'
   elseif f[2] ~= fence then results[i] = 'FENCED'
-  elseif seq <= at then results[i] = 'DUP'
+  elseif seq <= at then results[i] = seq == at and f[4] and 'CANCEL' or 'DUP'
   elseif seq ~= at + 1 then results[i] = 'GAP'
   elseif not after(f[1], 'append') then results[i] = 'ILLEGAL'
   else

@@ -1,10 +1,12 @@
 -- The one terminal event: stream, live channel, expiry, the conversation's next turn and the off-path job, at once.
 -- KEYS: job, stream, running, reply queue, remember queue
--- ARGV: tenant, job, fence, seq, state, event (JSON), window_s, pickup_ms, remember arguments (JSON or ''), lease_ms
+-- ARGV: tenant, job, fence, seq, state, event (JSON), window_s, pickup_ms, remember arguments (JSON or '')
 local job_key, stream_key, running_key, queue, remember_queue = unpack(KEYS)
 local tenant, job_id, fence, seq, state, event, window_s, pickup_ms, remember = unpack(ARGV, 1, 9)
+local member = tenant .. '/' .. job_id
 local f = redis.call('HMGET', job_key, 'state', 'fence', 'seq', 'gateway', 'conversation_id', 'recorded')
 if not f[1] then return 'GONE' end
+if f[1] == state and f[2] == fence and f[3] == seq then return 'OK' end -- this very end: its first answer was lost
 if TERMINAL[f[1]] then return 'TERMINAL' end
 if f[2] ~= fence then return 'FENCED' end
 if tonumber(seq) ~= tonumber(f[3]) + 1 then return 'GAP' end
@@ -12,25 +14,16 @@ if after(f[1], 'finish_' .. state) ~= state then return 'ILLEGAL' end
 local now = now_ms()
 redis.call('XADD', stream_key, seq .. '-0', 'e', event)
 redis.call('HSET', job_key, 'seq', seq, 'state', state)
-redis.call('ZREM', running_key, tenant .. '/' .. job_id)
-redis.call('ZREM', UNRECORDED, tenant .. '/' .. job_id)
-if f[6] then redis.call('ZADD', SETTLED, now, tenant .. '/' .. job_id) end
+redis.call('HDEL', job_key, 'verdict')
+redis.call('ZREM', running_key, member)
+redis.call('ZREM', UNRECORDED, member)
+if f[6] then redis.call('ZADD', SETTLED, now, member) end
 redis.call('EXPIRE', job_key, window_s)
 redis.call('EXPIRE', stream_key, window_s)
 
 local line = 'pmcp:conv:' .. tenant .. ':' .. f[5] .. ':q'
-local was_head = redis.call('LINDEX', line, 0) == job_id
 redis.call('LREM', line, 1, job_id)
-while was_head do
-  local next_id = redis.call('LINDEX', line, 0)
-  if not next_id then break end
-  local next_key = 'pmcp:{' .. tenant .. '/' .. next_id .. '}:job'
-  if redis.call('HGET', next_key, 'state') == 'queued' then
-    enqueue_reply(next_key, running_key, queue, tenant, next_id, now, tonumber(pickup_ms))
-    break
-  end
-  redis.call('LPOP', line)
-end
+run_first(line, running_key, queue, tenant, now, tonumber(pickup_ms))
 if remember ~= '' then
   arq_enqueue(remember_queue, 'remember:' .. job_id, 'remember', remember, now)
 end

@@ -1,7 +1,10 @@
 -- These jobs are in the record now. One that ended meanwhile has to leave it again.
--- ARGV: tenant/job of each
+-- Jobs that are missing because the data was lost meanwhile have not ended: nothing is noted in another epoch.
+-- KEYS: epoch   ARGV: epoch they were looked at in, tenant/job of each
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local now = now_ms()
-for _, member in ipairs(ARGV) do
+for i = 2, #ARGV do
+  local member = ARGV[i]
   local job_key = 'pmcp:{' .. member .. '}:job'
   local state = redis.call('HGET', job_key, 'state')
   redis.call('ZREM', UNRECORDED, member)
@@ -11,4 +14,4 @@ for _, member in ipairs(ARGV) do
     redis.call('HSET', job_key, 'recorded', 1)
   end
 end
-return #ARGV
+return #ARGV - 1

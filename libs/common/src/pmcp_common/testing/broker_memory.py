@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from pmcp_common.bus import Attachment, Position
 from pmcp_common.clock import Clock, SystemClock
 from pmcp_common.contracts import keys
+from pmcp_common.contracts.ends import LATE, LOST, end_cancelled, end_given_up
 from pmcp_common.contracts.errors import (
-    DEADLINE_EXCEEDED,
-    LLM_ERROR,
     IdempotencyConflict,
     NoActivePersona,
     SessionReplaced,
-    StreamNotFound,
     TooManyRequests,
 )
 from pmcp_common.contracts.jobs import (
@@ -31,44 +28,23 @@ from pmcp_common.contracts.jobs import (
     AppendResult,
     Claim,
     ClaimRefusal,
+    Declared,
     Delta,
     End,
     JobEvent,
     JobState,
-    StreamEvent,
-    StreamPage,
     Submission,
+    Verdict,
     advance,
-    end_without_model,
-    text_of,
 )
 from pmcp_common.queue import Reaped
+from pmcp_common.testing.broker_memory_streams import Job, MemoryStreams
 
+LATE_MOMENT_SECONDS = 0.15
 LATE_WORKER_SECONDS = 15.0
 
 
-@dataclass(slots=True)
-class _Job:
-    submission: Submission
-    persona_id: str
-    persona_name: str
-    conversation: str
-    submitted: float
-    deadline: float
-    state: JobState = JobState.QUEUED
-    fence: int = 0
-    attempts: int = 0
-    handed_back: int = 0
-    cancel: bool = False
-    lease: float | None = None
-    tickets: int = 0
-    events: list[StreamEvent] = field(default_factory=list)
-    gateway_id: str = ""
-    attachment: int = 0
-    heard_chars: int | None = None
-
-
-class MemoryBroker:
+class MemoryBroker(MemoryStreams):
     """`JobQueue` and `StreamBus` in one object. `take_ticket` and `remembered` stand for the workers' side."""
 
     def __init__(
@@ -80,20 +56,22 @@ class MemoryBroker:
         max_queue: int = 2000,
         max_conversation: int = 16,
     ) -> None:
+        super().__init__()
         self._clock = clock or SystemClock()
         self._lease_seconds, self._deadline_seconds = lease_seconds, deadline_seconds
         self._max_queue, self._max_conversation = max_queue, max_conversation
-        self.epoch = "memory"
         self.sessions: dict[tuple[str, str], tuple[str, str]] = {}
         self.generations: dict[tuple[str, str], int] = {}
         """Of sessions that were opened or resumed; set by a test."""
+        self.fallback_lines: dict[str, tuple[str, ...]] = {}
+        """Of personas, as the workers saw them; set by a test."""
+        self.sights: dict[tuple[str, str], dict[str, object]] = {}
+        self.others_owed = False
+        """Set by a test: rows of other replies wait for the memory service."""
         self.remembered: list[tuple[str, str]] = []
-        self._jobs: dict[tuple[str, str], _Job] = {}
         self._idempotent: dict[tuple[str, str, str, str], tuple[str, Accepted]] = {}
         self._lines: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._waiting: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue()
-        self._subscribers: dict[str, list[asyncio.Queue[Sequence[StreamEvent]]]] = defaultdict(list)
-        self._cancel_hints: list[asyncio.Queue[tuple[str, str]]] = []
 
     def set_persona(self, tenant: str, session_id: str, persona_id: str, persona_name: str) -> None:
         self.sessions[tenant, session_id] = (persona_id, persona_name)
@@ -109,6 +87,8 @@ class MemoryBroker:
         key = (tenant, submission.principal, submission.player_id, submission.idempotency_key or "")
         if submission.idempotency_key is not None and key in self._idempotent:
             body_hash, first = self._idempotent[key]
+            if first.stream_id == job_id:
+                return first
             if body_hash != submission.body_hash:
                 raise IdempotencyConflict("This idempotency key was used with another message")
             return self._attach_again(tenant, first, submission.gateway_id)
@@ -152,40 +132,48 @@ class MemoryBroker:
         allowed = self._deadline_seconds
         if submission.deadline_ms is not None:
             allowed = min(allowed, submission.deadline_ms / 1000)
-        job = _Job(submission, persona_id, persona_name, conversation, now, now + allowed)
+        job = Job(submission, persona_id, persona_name, conversation, now, now + allowed)
         job.gateway_id = submission.gateway_id
         self._jobs[tenant, submission.job_id] = job
         line.append(submission.job_id)
         if len(line) == 1:
             self._enqueue(job)
 
-    def _enqueue(self, job: _Job) -> None:
+    def _enqueue(self, job: Job) -> None:
         job.tickets += 1
         job.lease = self._clock.monotonic() + self._lease_seconds
         submission = job.submission
         self._waiting.put_nowait((submission.tenant, submission.job_id, f"{submission.job_id}:{job.tickets}"))
 
-    async def claim(self, tenant: str, job_id: str, ticket: str = "") -> Claim | ClaimRefusal:
+    async def claim(
+        self, tenant: str, job_id: str, ticket: str = "", claimant: str | None = None
+    ) -> Claim | ClaimRefusal:
         job = self._jobs.get((tenant, job_id))
         if job is None:
             return ClaimRefusal.GONE
         if job.state in TERMINAL_STATES:
             return ClaimRefusal.TERMINAL
+        if claimant is not None and claimant == job.claimant and job.state != JobState.QUEUED:
+            return self._claim_of(job)
         if job.state != JobState.QUEUED or (ticket and ticket != f"{job_id}:{job.tickets}"):
             return ClaimRefusal.HELD
         job.attempts += 1
-        claim = self._take(job)
+        claim = self._take(job, claimant)
         if job.attempts - job.handed_back > MAX_ATTEMPTS:
-            await self._give_up(claim, "worker_lost")
+            await self._give_up(claim, LOST)
             return ClaimRefusal.EXHAUSTED
         return claim
 
-    def _take(self, job: _Job) -> Claim:
+    def _take(self, job: Job, claimant: str | None = None) -> Claim:
         if job.state != JobState.QUEUED:
             job.state = advance(job.state, JobEvent.LEASE_LOST)
-        job.state = advance(job.state, JobEvent.CLAIM)
+        job.state = advance(job.state, JobEvent.CLAIM_WHOLE if job.verdict else JobEvent.CLAIM)
         job.fence += 1
+        job.claimant = claimant
         job.lease = self._clock.monotonic() + self._lease_seconds
+        return self._claim_of(job)
+
+    def _claim_of(self, job: Job) -> Claim:
         return Claim(
             submission=replace(job.submission, persona_name=job.persona_name),
             persona_id=job.persona_id,
@@ -195,9 +183,11 @@ class MemoryBroker:
             cancelled=job.cancel,
             queued_ms=(self._clock.monotonic() - job.submitted) * 1000,
             handed_back=job.handed_back,
+            verdict=job.verdict,
+            sights=self.sights.get((job.submission.tenant, job.submission.session_id), {}),
         )
 
-    def _held(self, claim: Claim) -> _Job | AppendResult:
+    def _held(self, claim: Claim) -> Job | AppendResult:
         job = self._jobs.get((claim.submission.tenant, claim.submission.job_id))
         if job is None:
             return AppendResult.GONE
@@ -205,18 +195,25 @@ class MemoryBroker:
             return AppendResult.TERMINAL
         return job if job.fence == claim.fence else AppendResult.FENCED
 
-    async def renew(self, claim: Claim, *, committing: bool = False) -> AppendResult:
+    async def renew(self, claim: Claim) -> AppendResult:
         job = self._held(claim)
         if isinstance(job, AppendResult):
             return job
         if (job.state, JobEvent.LEASE_LOST) not in TRANSITIONS:
             return AppendResult.ILLEGAL
-        if committing and job.state != JobState.COMMITTING:
-            if (job.state, JobEvent.COMMIT) not in TRANSITIONS:
-                return AppendResult.ILLEGAL
-            job.state = advance(job.state, JobEvent.COMMIT)
         job.lease = self._clock.monotonic() + self._lease_seconds
         return AppendResult.CANCEL if job.cancel else AppendResult.OK
+
+    async def declare(self, claim: Claim, verdict: Verdict) -> Declared:
+        job = self._held(claim)
+        if isinstance(job, AppendResult):
+            return Declared(job)
+        if (job.state, JobEvent.COMMIT) not in TRANSITIONS:
+            return Declared(AppendResult.ILLEGAL)
+        job.state = advance(job.state, JobEvent.COMMIT)
+        job.verdict = job.verdict or verdict
+        job.lease = self._clock.monotonic() + self._lease_seconds
+        return Declared(AppendResult.OK, self.others_owed)
 
     async def append(self, batch: Sequence[tuple[Claim, Delta]]) -> list[AppendResult]:
         results, live = [], defaultdict(list)
@@ -234,7 +231,8 @@ class MemoryBroker:
         if isinstance(job, AppendResult):
             return job, None
         if delta.seq != len(job.events) + 1:
-            return (AppendResult.DUP if delta.seq <= len(job.events) else AppendResult.GAP), None
+            again = AppendResult.CANCEL if job.cancel and delta.seq == len(job.events) else AppendResult.DUP
+            return (again if delta.seq <= len(job.events) else AppendResult.GAP), None
         if (job.state, JobEvent.APPEND) not in TRANSITIONS:
             return AppendResult.ILLEGAL, None
         job.state = advance(job.state, JobEvent.APPEND)
@@ -244,18 +242,21 @@ class MemoryBroker:
 
     async def finish(self, claim: Claim, end: End, *, remember: bool) -> bool:
         job = self._held(claim)
+        if job is AppendResult.TERMINAL:  # perhaps by this very end, whose answer was lost
+            job = self._jobs[claim.submission.tenant, claim.submission.job_id]
+            return (job.state.value, job.fence, len(job.events)) == (end.state, claim.fence, end.seq)
         if isinstance(job, AppendResult) or end.seq != len(job.events) + 1:
             return False
         job.state = advance(job.state, FINISH_EVENTS[JobState(end.state)])
         job.events.append(end)
-        job.lease = None
+        job.lease = job.verdict = None
         self._next_turn(job)
         if remember:
             self.remembered.append((end.user_message_id, end.message_id))
         self._publish(job.gateway_id, [end])
         return True
 
-    def _next_turn(self, job: _Job) -> None:
+    def _next_turn(self, job: Job) -> None:
         tenant = job.submission.tenant
         line = self._lines[tenant, job.conversation]
         was_head = bool(line) and line[0] == job.submission.job_id
@@ -278,13 +279,12 @@ class MemoryBroker:
         job.cancel = True
         if job.heard_chars is None:
             job.heard_chars = heard_chars
-        if job.state != JobState.QUEUED:
+        if job.state != JobState.QUEUED or job.verdict:
             for queue in self._cancel_hints:
                 queue.put_nowait((tenant, job_id))
             return "cancelling"
         claim = self._take(job)
-        end = end_without_model(claim, self._shown(job), state=JobState.CANCELLED, finish_reason="cancelled")
-        await self.finish(claim, end, remember=False)
+        await self.finish(claim, end_cancelled(claim, self._shown(job)), remember=False)
         return "cancelled"
 
     async def heard_chars(self, claim: Claim) -> int | None:
@@ -295,17 +295,22 @@ class MemoryBroker:
         if job.state in TERMINAL_STATES:
             return 0.0
         held = job.state != JobState.QUEUED and job.lease is not None and job.lease > now
-        due = job.deadline + (LATE_WORKER_SECONDS if held else 0.0)
+        moment = LATE_WORKER_SECONDS if job.submission.deadline_ms is None else LATE_MOMENT_SECONDS
+        due = job.deadline + (LATE_WORKER_SECONDS if job.verdict else moment if held else 0.0)
         if due > now:
             return due - now
-        await self._give_up(self._take(job), "deadline")
+        await self._give_up(self._take(job), LATE)
         return 0.0
 
     async def release(self, claim: Claim) -> bool:
         job = self._held(claim)
+        stored = self._jobs.get((claim.submission.tenant, claim.submission.job_id))
+        if stored is not None and stored.released == claim.fence and stored.state not in TERMINAL_STATES:
+            return True
         if isinstance(job, AppendResult) or (job.state, JobEvent.HAND_BACK) not in TRANSITIONS:
             return False
         job.state = advance(job.state, JobEvent.HAND_BACK)
+        job.released = job.fence
         job.fence += 1
         job.handed_back += 1
         self._enqueue(job)
@@ -313,82 +318,30 @@ class MemoryBroker:
 
     async def reap(self) -> Reaped:
         now = self._clock.monotonic()
-        requeued = failed = 0
+        requeued = ended = 0
         for job in list(self._jobs.values()):
-            if job.lease is None or job.lease > now:
+            looked_at = job.deadline if job.lease is None else min(job.lease, job.deadline)
+            if job.state in TERMINAL_STATES or looked_at > now:
                 continue
-            if job.deadline <= now or job.attempts - job.handed_back >= MAX_ATTEMPTS:
-                reason = "deadline" if job.deadline <= now else "worker_lost"
-                await self._give_up(self._take(job), reason)
-                failed += 1
-            elif job.state != JobState.QUEUED:
+            late = job.deadline <= now and not job.verdict and (job.state == JobState.QUEUED or _due(job.lease, now))
+            if late or (_due(job.lease, now) and job.attempts - job.handed_back >= MAX_ATTEMPTS):
+                await self._give_up(self._take(job), LATE if late else LOST)
+                ended += 1
+            elif _due(job.lease, now) and job.state != JobState.QUEUED:
                 job.state = advance(job.state, JobEvent.LEASE_LOST)
                 job.fence += 1
                 self._enqueue(job)
                 requeued += 1
-        return Reaped(requeued, failed)
+        return Reaped(requeued, ended)
 
     async def _give_up(self, claim: Claim, reason: str) -> None:
         job = self._jobs[claim.submission.tenant, claim.submission.job_id]
-        error = {
-            "deadline": (DEADLINE_EXCEEDED.code, "The reply did not come in time"),
-            "worker_lost": (LLM_ERROR.code, "The reply could not be finished: its workers were lost"),
-        }[reason]
-        text = self._shown(job)
-        end = end_without_model(claim, text, state=JobState.FAILED, finish_reason=reason, error=error)
+        lines = self.fallback_lines.get(claim.persona_id, ())
+        delta, end = end_given_up(claim, self._shown(job), reason, lines)
+        if delta is not None:
+            await self.append([(claim, delta)])
         await self.finish(claim, end, remember=False)
 
-    @staticmethod
-    def _shown(job: _Job) -> str:
-        return text_of(tuple(job.events))
 
-    def _owned(self, tenant: str, principal: str, job_id: str) -> _Job:
-        job = self._jobs.get((tenant, job_id))
-        if job is None or job.submission.principal != principal:
-            raise StreamNotFound(job_id)
-        return job
-
-    async def attach(
-        self, tenant: str, principal: str, gateway_id: str, positions: Sequence[Position]
-    ) -> list[Attachment]:
-        return [self._attach(tenant, principal, gateway_id, position) for position in positions]
-
-    def _attach(self, tenant: str, principal: str, gateway_id: str, position: Position) -> Attachment:
-        job = self._jobs.get((tenant, position.stream_id))
-        if position.epoch != self.epoch:
-            return Attachment(self.epoch, reason="epoch_changed")
-        if job is None or job.submission.principal != principal:
-            return Attachment(self.epoch, reason="not_resumable")
-        if position.last_seq > len(job.events):
-            return Attachment(self.epoch, reason="ahead")
-        job.gateway_id = gateway_id
-        job.attachment += 1
-        return Attachment(self.epoch, job.state, len(job.events), job.attachment, job.submission.on_interrupt)
-
-    async def read(self, tenant: str, principal: str, stream_id: str, after_seq: int, limit: int = 1000) -> StreamPage:
-        job = self._owned(tenant, principal, stream_id)
-        events = tuple(job.events[after_seq : after_seq + limit])
-        return StreamPage(events, job.state, self.epoch, len(job.events))
-
-    def _publish(self, gateway_id: str, events: Sequence[StreamEvent]) -> None:
-        for queue in self._subscribers[gateway_id]:
-            queue.put_nowait(list(events))
-
-    async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
-        queue: asyncio.Queue[Sequence[StreamEvent]] = asyncio.Queue()
-        self._subscribers[gateway_id].append(queue)
-        try:
-            yield []
-            while True:
-                yield await queue.get()
-        finally:
-            self._subscribers[gateway_id].remove(queue)
-
-    async def cancellations(self) -> AsyncIterator[tuple[str, str]]:
-        queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-        self._cancel_hints.append(queue)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self._cancel_hints.remove(queue)
+def _due(lease: float | None, now: float) -> bool:
+    return lease is not None and lease <= now

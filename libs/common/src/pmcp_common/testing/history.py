@@ -199,7 +199,9 @@ class ClientRecorder:
         self._recorder.record(ClientLeft(self._now(), self.name))
 
     def _start(self, request: str, stream: str, epoch: str, result: Mapping[str, Any]) -> None:
-        if self._accepted.get(request) != stream:
+        if result.get("recovered") is False:  # its data was lost, and it begins anew
+            self.resumed(stream, epoch, 0, recovered=False, reason=str(result.get("reason", "")))
+        elif self._accepted.get(request) != stream:
             durability = str(result.get("durability", "durable"))
             self.accepted(request, stream, str(result.get("message_id", "")), epoch, durability)
 

@@ -1,0 +1,3 @@
+-- Ends a hold on a player's world. KEYS: the hold. ARGV: its holder
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0

@@ -1,0 +1,83 @@
+"""What only Redis can lose: the keys of a conversation's first turn, and the entry of one that waits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from pmcp_common.bus_redis import RedisStreamBus
+from pmcp_common.contracts import keys
+from pmcp_common.contracts.jobs import Claim, Submission
+from pmcp_common.queue_arq import ArqJobQueue, job_of
+from pmcp_common.redis_link import connect
+from tests.integration.pmcp_common.brokers import submission
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    client = connect(valkey_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def queue(redis: Redis, valkey_url: str) -> ArqJobQueue:
+    return ArqJobQueue(redis, RedisStreamBus(redis, valkey_url))
+
+
+async def announced(redis: Redis) -> list[str]:
+    entries = await redis.lrange(keys.wake(keys.REPLY_QUEUE), 0, -1)  # type: ignore[misc]
+    return [job_of(entry.decode())[1] for entry in entries]
+
+
+async def two_of_a_conversation_whose_first_vanished(redis: Redis, queue: ArqJobQueue) -> Submission:
+    first, second = submission(), submission()
+    for job in (first, second):
+        await queue.submit(job)
+    await redis.delete(keys.job("local", first.job_id))
+    assert await announced(redis) == [first.job_id]
+    return second
+
+
+async def test_a_turn_behind_one_that_vanished_runs_when_the_next_message_comes(
+    redis: Redis, queue: ArqJobQueue
+) -> None:
+    waiting = await two_of_a_conversation_whose_first_vanished(redis, queue)
+    await queue.submit(submission())
+    assert (await announced(redis))[1:] == [waiting.job_id]
+
+
+async def test_a_turn_behind_one_that_vanished_is_found_by_the_reaper(redis: Redis, queue: ArqJobQueue) -> None:
+    waiting = await two_of_a_conversation_whose_first_vanished(redis, queue)
+    await redis.zadd(keys.RUNNING, {f"local/{waiting.job_id}": 1})
+    await queue.reap()
+    assert (await announced(redis))[1:] == [waiting.job_id]
+    assert isinstance(await queue.claim("local", waiting.job_id), Claim)
+
+
+async def test_an_entry_that_leads_nowhere_leaves_the_queue(redis: Redis, queue: ArqJobQueue) -> None:
+    await queue.submit(job := submission())
+    ticket = f"local/{job.job_id}:1"
+    await redis.delete(keys.job("local", job.job_id))
+    assert await redis.zscore(keys.REPLY_QUEUE, ticket) is not None
+    await queue.claim("local", job.job_id, ticket)
+    assert await redis.zcard(keys.REPLY_QUEUE) == 0
+
+
+async def test_the_reaper_knows_when_to_look_again(redis: Redis, queue: ArqJobQueue) -> None:
+    assert (await queue.reap()).next_seconds is None
+    await queue.submit(submission(deadline_ms=700))
+    await queue.submit(submission(deadline_ms=300))  # behind the first
+    soon = (await queue.reap()).next_seconds
+    assert soon is not None
+    assert 0 < soon <= 0.3
+
+
+async def test_what_a_player_sees_comes_with_the_claim(redis: Redis, queue: ArqJobQueue) -> None:
+    await redis.hset(keys.sights("local", "session-1"), "scene", '{"place":"a hall"}')  # type: ignore[misc]
+    await queue.submit(job := submission())
+    claim = await queue.claim("local", job.job_id)
+    assert isinstance(claim, Claim)
+    assert claim.sights == {"scene": {"place": "a hall"}}

@@ -1,0 +1,129 @@
+"""The keeper of the record of accepted jobs: what it does with a loss, and with rows that nobody settles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from pmcp_common.contracts.accepted_jobs import AcceptedJob, JobName
+from pmcp_common.testing.broker_memory import MemoryBroker
+from pmcp_llm_worker.job_ledger import FORGET_SECONDS, PARTING_SECONDS, PURGE_SECONDS, Backlog, JobLedger
+
+from .doubles import NOW, TENANT, SteppingClock, submission
+
+
+def accepted(job_id: str, epoch: str) -> AcceptedJob:
+    at = int(NOW.timestamp() * 1000)
+    stored = orjson.dumps(submission(job_id, persona_id="p-aria")).decode()
+    return AcceptedJob(tenant=TENANT, job_id=job_id, epoch=epoch, accepted_at_ms=at, submission=stored)
+
+
+class Redis:
+    """As the keeper sees it."""
+
+    def __init__(self) -> None:
+        self.epoch = "first"
+        self.accepted: list[AcceptedJob] = []
+        self.said: list[str] = []
+        self.noted: list[str] = []
+
+    async def look(self, limit: int) -> Backlog | None:
+        return Backlog(self.epoch, self.accepted[:limit], [])
+
+    async def recorded(self, epoch: str, jobs: Sequence[JobName]) -> None:
+        assert epoch == self.epoch
+        self.noted += [job.job_id for job in jobs]
+        self.accepted = [job for job in self.accepted if job not in jobs]
+
+    async def forgotten(self, jobs: Sequence[JobName]) -> None:
+        raise AssertionError(jobs)
+
+    async def announce_loss(self) -> None:
+        self.said.append("loss")
+
+    async def restored(self, epoch: str) -> None:
+        self.said.append(f"restored {epoch}")
+
+
+class Record:
+    def __init__(self) -> None:
+        self.rows: dict[str, AcceptedJob] = {}
+        self.purged: list[int] = []
+
+    async def record(self, jobs: Sequence[AcceptedJob]) -> None:
+        self.rows.update({job.job_id: job for job in jobs})
+
+    async def settle(self, jobs: Sequence[JobName]) -> None:
+        for job in jobs:
+            del self.rows[job.job_id]
+
+    async def lost(self, epoch: str, limit: int) -> Sequence[AcceptedJob]:
+        return [job for job in self.rows.values() if job.epoch != epoch][:limit]
+
+    async def purge(self, accepted_before_ms: int) -> int:
+        self.purged.append(accepted_before_ms)
+        return 0
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.clock, self.redis, self.record = SteppingClock(), Redis(), Record()
+        self.broker = MemoryBroker(self.clock)
+        self.ledger = JobLedger(self.broker, self.redis, self.record, self.clock)
+
+    @property
+    def queued(self) -> int:
+        return self.broker._waiting.qsize()
+
+
+async def test_a_lost_job_begins_anew_only_after_its_worker_had_time_to_let_go_of_it() -> None:
+    stage = Stage()
+    stage.record.rows["lost"] = accepted("lost", "an older life")
+    await stage.ledger.step()
+    stage.clock.seconds += PARTING_SECONDS / 2
+    await stage.ledger.step()
+    assert (stage.redis.said, stage.queued) == (["loss"], 0)
+    stage.clock.seconds += PARTING_SECONDS / 2
+    await stage.ledger.step()
+    assert (stage.redis.said, stage.queued) == (["loss", "restored first"], 1)
+    assert stage.record.rows["lost"].epoch == "first"
+    assert stage.redis.noted == ["lost"]  # so that its end takes it out of the record, however soon it comes
+
+
+async def test_without_a_loss_nothing_is_waited_for() -> None:
+    stage = Stage()
+    await stage.ledger.step()
+    assert stage.redis.said == ["restored first"]
+    await stage.ledger.step()
+    assert stage.redis.said == ["restored first"]
+
+
+async def test_new_jobs_are_recorded_while_lost_ones_wait() -> None:
+    stage = Stage()
+    stage.record.rows["lost"] = accepted("lost", "an older life")
+    stage.redis.accepted = [accepted("new", "first")]
+    await stage.ledger.step()
+    assert set(stage.record.rows) == {"lost", "new"}
+
+
+async def test_a_second_loss_is_announced_again() -> None:
+    stage = Stage()
+    await stage.ledger.step()
+    stage.record.rows["lost"] = accepted("lost", "first")
+    stage.redis.epoch = "second"
+    await stage.ledger.step()
+    stage.clock.seconds += PARTING_SECONDS
+    await stage.ledger.step()
+    assert stage.redis.said == ["restored first", "loss", "restored second"]
+
+
+async def test_rows_whose_end_was_missed_are_dropped_now_and_then() -> None:
+    stage = Stage()
+    for _ in range(3):
+        await stage.ledger.step()
+    now_ms = int(stage.clock.now().timestamp() * 1000)
+    assert stage.record.purged == [now_ms - int(FORGET_SECONDS * 1000)]
+    stage.clock.seconds += PURGE_SECONDS
+    await stage.ledger.step()
+    assert len(stage.record.purged) == 2
