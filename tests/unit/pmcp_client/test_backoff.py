@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmcp_client.backoff import Reconnect, may_return
+from pmcp_client.backoff import Attempts, Reconnect, may_return
 from pmcp_common.contracts import closing
 
 
@@ -15,10 +15,36 @@ def test_the_wait_is_a_random_part_of_a_time_that_doubles_up_to_a_bound(attempt:
     assert delay == pytest.approx(part * ceiling)
 
 
-def test_a_gateway_may_name_the_time_of_the_first_attempt() -> None:
+def test_a_gateway_may_name_the_time_within_the_longest() -> None:
     reason = closing.restart_reason(250)
     assert Reconnect().delay(0, lambda low, high: high, reason) == 0.25
-    assert Reconnect().delay(1, lambda low, high: high, reason) == 1.0
+    assert Reconnect(longest_seconds=0.1).delay(0, lambda low, high: high, reason) == 0.1
+
+
+def most(_low: float, high: float) -> float:
+    return high
+
+
+def test_connections_that_are_accepted_and_die_at_once_are_followed_by_ever_longer_pauses() -> None:
+    attempts = Attempts(Reconnect(0.5, 4.0))
+    pauses = []
+    for _ in range(5):
+        attempts.lost(lived_seconds=0.01)
+        pauses.append(attempts.delay(most))
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 4.0]
+
+
+def test_a_connection_that_lived_longer_than_its_pause_begins_the_count_anew() -> None:
+    attempts = Attempts(Reconnect(0.5, 30.0))
+    assert [attempts.delay(most) for _ in range(3)] == [0.5, 1.0, 2.0]
+    attempts.lost(lived_seconds=4.5)
+    assert attempts.delay(most) == 0.5
+
+
+def test_the_time_a_gateway_names_counts_for_the_attempt_it_was_named_for() -> None:
+    attempts = Attempts(Reconnect(0.5, 30.0))
+    assert attempts.delay(most, closing.restart_reason(250)) == 0.25
+    assert attempts.delay(most) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ async with connect("ws://127.0.0.1:8000/mcp", player_id="ann") as client:
 from pmcp_client.backoff import Reconnect
 from pmcp_client.connection import Client, connect
 from pmcp_client.failures import CallFailed, ClientError, ConnectionLost, StreamBroken, StreamFailed, StreamNotResumable
-from pmcp_client.stream import ReplyStream
+from pmcp_client.stream import ReplyStream, Restarted
 
 __all__ = [
     "CallFailed",
@@ -22,6 +22,7 @@ __all__ = [
     "ConnectionLost",
     "Reconnect",
     "ReplyStream",
+    "Restarted",
     "StreamBroken",
     "StreamFailed",
     "StreamNotResumable",

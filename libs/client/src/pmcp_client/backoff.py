@@ -21,12 +21,33 @@ class Reconnect:
     """Without a connection for so long, everything that waits fails with ConnectionLost."""
 
     def delay(self, attempt: int, uniform: Uniform, reason: str = "") -> float:
-        """Seconds before attempt `attempt` (from 0). `reason`: of the close, in which a gateway may name a time."""
+        """Seconds before attempt `attempt` (from 0). `reason`: of the close, in which a gateway may name the time."""
         hint_ms = closing.reconnect_hint_ms(reason)
-        if attempt == 0 and hint_ms is not None:
+        if hint_ms is not None:
             return min(hint_ms / 1000, self.longest_seconds)
-        ceiling = self.longest_seconds if attempt > 30 else min(self.longest_seconds, self.first_seconds * 2**attempt)
-        return uniform(0.0, ceiling)
+        return uniform(0.0, self.ceiling(attempt))
+
+    def ceiling(self, attempt: int) -> float:
+        return self.longest_seconds if attempt > 30 else min(self.longest_seconds, self.first_seconds * 2**attempt)
+
+
+class Attempts:
+    """Counts them across connections: one that is accepted and dies at once has been no success."""
+
+    def __init__(self, reconnect: Reconnect) -> None:
+        self._reconnect = reconnect
+        self._next = 0
+
+    def lost(self, lived_seconds: float) -> None:
+        """A connection ended. It counts as a success when it lived longer than the pause before it may have been."""
+        if lived_seconds > self._reconnect.ceiling(self._next):
+            self._next = 0
+
+    def delay(self, uniform: Uniform, reason: str = "") -> float:
+        """Seconds before the next one."""
+        seconds = self._reconnect.delay(self._next, uniform, reason)
+        self._next += 1
+        return seconds
 
 
 def may_return(code: int | None) -> bool:

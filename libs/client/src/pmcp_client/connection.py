@@ -2,7 +2,8 @@
 
 Above are callers, who see one uninterrupted connection; below are links, one at a time. Messages carry an idempotency
 key, so one whose acceptance was lost is sent again and answered once. A lost socket is replaced, with jitter, on any
-of the gateways named; the streams are resumed where they were.
+of the gateways named; the streams are resumed where they were. Those that went with the broker's data are asked for
+again by their message: they come again, or begin anew.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import asyncio
 import contextlib
 import itertools
 import random
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -19,35 +19,22 @@ from typing import Any, cast
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import WebSocketException
 
-from pmcp_client.backoff import Reconnect, may_return
+from pmcp_client.backoff import Attempts, Reconnect, may_return
 from pmcp_client.failures import CallFailed, ClientError, ConnectionLost, StreamNotResumable, failure_of
 from pmcp_client.link import STREAM, Link, Socket
-from pmcp_client.sessions import SessionGone, Sessions, ask
+from pmcp_client.messages import Messages
+from pmcp_client.sessions import REPEATED, SessionGone, Sessions, ask
 from pmcp_client.stream import Fed, Frame, ReplyStream
 from pmcp_common.contracts import closing
-from pmcp_common.contracts.errors import NO_ACTIVE_PERSONA
-from pmcp_common.contracts.methods import METHODS
+from pmcp_common.contracts.errors import NO_ACTIVE_PERSONA, SESSION_EXPIRED
 
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 """An end frame holds the whole reply twice (once for old clients)."""
 CLOSE_TIMEOUT_SECONDS = 2.0
 PING_SECONDS = 12.0
 """Between pings, and how long each may stay unanswered."""
-KEY = "idempotency_key"
-REPEATABLE = frozenset({
-    "persona.list", "persona.get", "persona.status", "persona.switch", "persona.relationship", "relationship.get",
-    "relationship.list", "stream.cancel", "stream.read", "memory.search", "memory.stats", "system.status",
-    "system.models", "session.get_info", "conversation.get_history", "conversation.status",
-    "emotional.get_state", "memory.get_stats", "relationship.compatibility", "relationship.stats", "rpc.discover",
-})  # fmt: skip
-"""Methods that do the same twice as once. Messages are made so by their key; others are for the caller to repeat."""
-
 OpenSocket = Callable[[str], Awaitable[Socket]]
 NETWORK_ERRORS = (OSError, TimeoutError, WebSocketException, ClientError)
-
-
-LEAVING = frozenset({"conversation.end", "session.clear"})
-"""After these the session talks to nobody, and means it."""
 
 
 class Client:
@@ -70,6 +57,9 @@ class Client:
         self._open_socket = open_socket
         self._reconnect = reconnect
         self._uniform = uniform or random.SystemRandom().uniform
+        self._attempts = Attempts(reconnect or Reconnect())
+        self._linked_at = 0.0
+        self._messages = Messages(lambda: asyncio.get_running_loop().time(), player_id)
         self._sessions = Sessions()
         self._streams: dict[str, list[ReplyStream]] = {}
         self._persona: dict[str, Any] | None = None
@@ -90,15 +80,12 @@ class Client:
         """The result. Raises CallFailed, ConnectionLost, TimeoutError. Any number of calls may run at once.
 
         Sent again after a lost connection when that is harmless; ConnectionLost otherwise, and when there is none
-        for too long.
+        for too long. The same message asked for again after a TimeoutError is the same one to the gateway.
         """
         answer = await self._ask(method, params, timeout_seconds)
         result = answer.get("result")
         result = result if isinstance(result, dict) else {}
-        if method == "persona.switch":
-            self._persona = self._with_player(params)
-        elif method in LEAVING:
-            self._persona = None
+        self._persona = self._messages.persona_after(method, params, result, self._persona)
         return result
 
     async def stream(
@@ -112,18 +99,22 @@ class Client:
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send without an id: it is carried out and never answered. May be lost with a connection."""
-        await (await self._linked()).notify(method, self._with_player(params))
+        await (await self._linked()).notify(method, self._messages.with_player(params))
 
     # ---- requests
 
     async def _ask(self, method: str, params: Mapping[str, Any] | None, timeout_seconds: float) -> Frame:
-        complete, repeatable = self._complete(method, params)
-        async with asyncio.timeout(timeout_seconds):
-            answer = await self._ask_until_answered(method, complete, repeatable)
-            if _code(answer) == NO_ACTIVE_PERSONA.code and self._persona is not None:
-                # The session was lost with the broker's data, and with it whom it talks to.
-                await self._ask_until_answered("persona.switch", self._persona, repeatable=True)
+        complete, repeatable = self._messages.complete(method, params)
+        try:
+            async with asyncio.timeout(timeout_seconds):
                 answer = await self._ask_until_answered(method, complete, repeatable)
+                if _code(answer) == NO_ACTIVE_PERSONA.code and self._persona is not None:
+                    # The session was lost with the broker's data, and with it whom it talks to.
+                    await self._ask_until_answered("persona.switch", self._persona, repeatable=True)
+                    answer = await self._ask_until_answered(method, complete, repeatable)
+        except TimeoutError:
+            self._messages.gave_up(method, complete)
+            raise
         if answer.get("error") is not None:
             raise failure_of(answer["error"])
         return answer
@@ -136,19 +127,6 @@ class Client:
             except ConnectionLost:
                 if self._reconnect is None or not repeatable:
                     raise
-
-    def _complete(self, method: str, params: Mapping[str, Any] | None) -> tuple[dict[str, Any], bool]:
-        """The parameters to send, and whether they may be sent twice."""
-        complete = self._with_player(params)
-        row = METHODS.get(method)
-        if row is not None and KEY in row.params.model_fields:
-            complete.setdefault(KEY, uuid.uuid4().hex)
-            return complete, True
-        return complete, method in REPEATABLE
-
-    def _with_player(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
-        named = {} if self.player_id is None else {"player_id": self.player_id}
-        return {**named, **(params or {})}
 
     async def _linked(self) -> Link:
         while self._link is None:
@@ -163,10 +141,16 @@ class Client:
 
     # ---- what the link tells (`link.LinkOwner`)
 
-    def opened(self, start: Frame) -> ReplyStream:
+    def opened(self, start: Frame, method: str, params: Frame) -> ReplyStream:
         stream = ReplyStream(self._cancel, start)
+        stream.request = (method, params)
         self._streams.setdefault(stream.stream_id, []).append(stream)
         return stream
+
+    def reopened(self, stream: ReplyStream, start: Frame) -> None:
+        self._forget(stream)
+        stream.feed({"result": start})
+        self._streams.setdefault(stream.stream_id, []).append(stream)
 
     def fed(self, stream: ReplyStream, fed: Fed) -> None:
         if fed is Fed.ENDED:
@@ -191,6 +175,7 @@ class Client:
         if self._closed or self._reconnect is None or not may_return(failure.code):
             self._end(failure)
         elif was_up:
+            self._attempts.lost(asyncio.get_running_loop().time() - self._linked_at)
             self._start(self._come_back(failure, self._reconnect))
 
     def _forget(self, stream: ReplyStream) -> None:
@@ -232,8 +217,7 @@ class Client:
         link = Link(await self._open_socket(next(self._urls)), self)
         reader = asyncio.create_task(link.read(), name="pmcp-client-reader")
         try:
-            if self._reconnect is not None:
-                await self._greet(link)
+            again = await self._greet(link) if self._reconnect is not None else []
             if link.failure is not None:  # it died right behind the answer, when it was nobody's link yet
                 raise link.failure
         except BaseException:
@@ -241,14 +225,18 @@ class Client:
             reader.cancel()
             raise
         self._reader, self._link = reader, link
+        self._linked_at = asyncio.get_running_loop().time()
         self._changed.set()
         if self._reconnect is not None:
             self._start(self._beat(link))
+            for stream in again:
+                self._start(self._ask_again(link, stream, self._reconnect))
 
-    async def _greet(self, link: Link) -> None:
+    async def _greet(self, link: Link) -> list[ReplyStream]:
+        """The streams that are to be asked for again by their messages."""
         if self._sessions.current is None:
             await self._open_session(link)
-            return
+            return [stream for streams in self._streams.values() for stream in streams]
         oldest = {
             stream_id: min(streams, key=lambda stream: stream.received_seq)
             for stream_id, streams in self._streams.items()
@@ -256,12 +244,37 @@ class Client:
         try:
             lost = await self._sessions.resume(link, oldest)
         except SessionGone:
-            for stream_id in oldest:
-                self._break_off(stream_id, StreamNotResumable(stream_id, "session_expired"))
+            # The next socket begins a new one, and asks for the streams again.
             raise ConnectionLost(closing.SESSION_EXPIRED.code, closing.SESSION_EXPIRED.reason) from None
+        again = []
         for stream_id, reason in lost.items():
-            self._break_off(stream_id, StreamNotResumable(stream_id, reason))
+            if reason in REPEATED:
+                again += self._streams.get(stream_id, [])
+            else:
+                self._break_off(stream_id, StreamNotResumable(stream_id, reason))
         await ask(link, "session.ping", {})  # the new token has arrived: the old one may go
+        return again
+
+    async def _ask_again(self, link: Link, stream: ReplyStream, reconnect: Reconnect) -> None:
+        """By its message under its key: the reply comes again from its first position, or begins anew."""
+        give_up_at = asyncio.get_running_loop().time() + reconnect.give_up_seconds
+        while stream in self._streams.get(stream.stream_id, ()) and stream.request is not None:
+            try:
+                answer = await link.ask(*stream.request, stream)
+                if _code(answer) == NO_ACTIVE_PERSONA.code and self._persona is not None:
+                    await link.ask("persona.switch", self._persona)
+                    answer = await link.ask(*stream.request, stream)
+            except ConnectionLost:
+                return  # the next link takes care of it
+            if answer.get("error") is None or STREAM in answer:
+                return
+            failure = failure_of(answer["error"])
+            if not failure.retryable or asyncio.get_running_loop().time() >= give_up_at:
+                reason = str(failure.data.get("reason", SESSION_EXPIRED.name))
+                self._break_off(stream.stream_id, StreamNotResumable(stream.stream_id, reason))
+                return
+            pause = float(failure.data.get("retry_after", reconnect.first_seconds))
+            await asyncio.sleep(self._uniform(pause / 2, pause))
 
     async def _open_session(self, link: Link) -> None:
         opened = await self._sessions.open(link)
@@ -271,8 +284,10 @@ class Client:
 
     async def _come_back(self, failure: ConnectionLost, reconnect: Reconnect) -> None:
         give_up_at = asyncio.get_running_loop().time() + reconnect.give_up_seconds
-        for attempt in itertools.count():
-            await asyncio.sleep(reconnect.delay(attempt, self._uniform, failure.reason))
+        reason = failure.reason
+        while True:
+            await asyncio.sleep(self._attempts.delay(self._uniform, reason))
+            reason = ""
             if self._over is not None:
                 return
             try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -36,7 +37,11 @@ class Socket(Protocol):
 class LinkOwner(Protocol):
     """Told by the reader, which neither may hold up."""
 
-    def opened(self, start: Frame) -> ReplyStream: ...
+    def opened(self, start: Frame, method: str, params: Frame) -> ReplyStream: ...
+
+    def reopened(self, stream: ReplyStream, start: Frame) -> None:
+        """A stream that was asked for again begins here: the same one, or another in its place."""
+        ...
 
     def fed(self, stream: ReplyStream, fed: Fed) -> None: ...
 
@@ -49,12 +54,21 @@ class LinkOwner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    answer: asyncio.Future[Frame]
+    method: str
+    params: Frame
+    stream: ReplyStream | None
+    """What the answer belongs to, when it is asked for again."""
+
+
 class Link:
     def __init__(self, socket: Socket, owner: LinkOwner) -> None:
         self._socket = socket
         self._owner = owner
         self._numbers = itertools.count(1)
-        self._calls: dict[str, asyncio.Future[Frame]] = {}
+        self._calls: dict[str, _Asked] = {}
         self._streams: dict[str, ReplyStream] = {}
         self._failure: ConnectionLost | None = None
 
@@ -63,11 +77,14 @@ class Link:
         """Why nothing more comes or goes; None while the link lives."""
         return self._failure
 
-    async def ask(self, method: str, params: dict[str, Any]) -> Frame:
-        """The answer, whatever it is; the stream's first frame for a method that streams. Raises ConnectionLost."""
+    async def ask(self, method: str, params: Frame, stream: ReplyStream | None = None) -> Frame:
+        """The answer, whatever it is; the stream's first frame for a method that streams. Raises ConnectionLost.
+
+        `stream`: takes the frames of the answer, instead of a new one.
+        """
         number = str(next(self._numbers))
         answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._calls[number] = answer
+        self._calls[number] = _Asked(answer, method, params, stream)
         try:
             await self._send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
             return await answer
@@ -109,9 +126,9 @@ class Link:
             return
         self._failure = failure
         self._owner.lost(self, failure)
-        for answer in self._calls.values():
-            if not answer.done():
-                answer.set_exception(failure)
+        for asked in self._calls.values():
+            if not asked.answer.done():
+                asked.answer.set_exception(failure)
         self._streams.clear()
 
     async def close(self) -> None:
@@ -131,15 +148,20 @@ class Link:
                 del self._streams[number]
             self._owner.fed(stream, fed)
             return
-        answer = self._calls.get(number)
-        if answer is None or answer.done():
+        asked = self._calls.get(number)
+        if asked is None or asked.answer.done():
             return
         result = frame.get("result")
         if isinstance(result, dict) and result.get("event_type") == START:
             # Before the caller runs again: the next frames may be in the same read.
-            self._streams[number] = self._owner.opened(result)
-            frame[STREAM] = self._streams[number]
-        answer.set_result(frame)
+            frame[STREAM] = self._streams[number] = self._begin(asked, result)
+        asked.answer.set_result(frame)
+
+    def _begin(self, asked: _Asked, start: Frame) -> ReplyStream:
+        if asked.stream is None:
+            return self._owner.opened(start, asked.method, asked.params)
+        self._owner.reopened(asked.stream, start)
+        return asked.stream
 
 
 def _lost(error: ConnectionClosed) -> ConnectionLost:

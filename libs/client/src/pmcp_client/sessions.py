@@ -18,6 +18,10 @@ from pmcp_common.contracts.errors import METHOD_NOT_FOUND, SESSION_EXPIRED, SESS
 ANSWER_SECONDS = 10.0
 DEFAULT_HEARTBEAT_SECONDS = 12.0
 MAX_STREAMS = 64
+TOO_MANY = "too_many"
+EPOCH_CHANGED = "epoch_changed"
+REPEATED = frozenset({TOO_MANY, EPOCH_CHANGED})
+"""Why a stream that cannot be resumed may still be had, by its message."""
 
 
 class SessionGone(Exception):
@@ -52,7 +56,10 @@ class Sessions:
         return True
 
     async def resume(self, link: Link, streams: Mapping[str, ReplyStream]) -> dict[str, str]:
-        """Stream id → why it cannot be recovered; the others go on. Raises SessionGone, CallFailed."""
+        """Stream id → why it cannot be recovered; the others go on. Raises SessionGone, CallFailed.
+
+        Those over the number that a resume takes are `TOO_MANY`.
+        """
         assert self.current is not None
         asked = list(streams.values())[:MAX_STREAMS]
         params = {
@@ -73,8 +80,8 @@ class Sessions:
         self._keep(result)
         found = {entry["stream_id"]: entry for entry in result.get("streams", ())}
         return {
-            stream_id: str(found.get(stream_id, {}).get("reason") or "not_resumable")
-            for stream_id in streams
+            stream_id: _reason(found.get(stream_id), number)
+            for number, stream_id in enumerate(streams)
             if found.get(stream_id, {}).get("recovered") is not True
         }
 
@@ -84,6 +91,12 @@ class Sessions:
             token=str(result["resume_token"]),
             heartbeat_seconds=float(result["heartbeat_ms"]) / 1000,
         )
+
+
+def _reason(entry: Mapping[str, Any] | None, number: int) -> str:
+    if entry is None and number >= MAX_STREAMS:
+        return TOO_MANY
+    return str((entry or {}).get("reason") or "not_resumable")
 
 
 async def ask(link: Link, method: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Below is `connection`, which feeds frames in; above is the caller, who iterates. A merged frame covers the positions
 `first_seq`..`seq`; positions are contiguous from 1 and the end frame takes the next one. Delivery is at least once:
-what was received before is dropped, what is missing is asked for again.
+what was received before is dropped, what is missing is asked for again. A server that lost its data begins the reply
+anew, under another epoch; then `Restarted` is handed out before the new text.
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ class Fed(Enum):
     """Something before this frame is missing: resume the stream after `received_seq`."""
 
 
+class Restarted(str):
+    """Handed out in place of text, and empty: the server lost what it had made, and the reply begins anew.
+
+    What was handed out before it is not part of the reply; an application that shows text as it comes clears it.
+    """
+
+    __slots__ = ()
+
+
 class ReplyStream:
     """`async for text in stream`, once; then `terminal` is the end frame's `result`.
 
@@ -51,11 +61,16 @@ class ReplyStream:
         """Position of the newest frame handed out."""
         self.received_seq = 0
         """Position of the newest frame that arrived; a resume goes on after it."""
+        self.restarts = 0
+        """How often the reply began anew, so far as it was read."""
+        self.request: tuple[str, Frame] | None = None
+        """Method and parameters it answers; under the same idempotency key they bring it again."""
         self.terminal: Frame | None = None
         self._cancel = cancel
         self._frames: asyncio.Queue[Frame | ClientError] = asyncio.Queue()
         self._digest = hashlib.sha256()
         self._gaps = 0
+        self._received_chars = 0
 
     def feed(self, frame: Frame) -> Fed:
         """Called by the connection with each frame of the stream."""
@@ -67,17 +82,38 @@ class ReplyStream:
             result = {}
         kind = result.get("event_type", ERROR)
         if kind == START:
+            self._begin_again(result)
             return Fed.GOES_ON
         last = result.get("seq")
         first = result.get("first_seq", last)
         if isinstance(first, int) and isinstance(last, int) and kind in (CHUNK, *ENDS):
             if last <= self.received_seq:
                 return Fed.GOES_ON
-            if first != self.received_seq + 1:
+            if first <= self.received_seq and kind == CHUNK:
+                frame = self._unseen_part(frame, result)
+            elif first != self.received_seq + 1:
                 return self._miss(first, last)
             self.received_seq = last
+            self._received_chars += len(frame["result"].get("chunk", ""))
         self._frames.put_nowait(frame)
         return Fed.ENDED if kind in ENDS else Fed.GOES_ON
+
+    def _begin_again(self, start: Frame) -> None:
+        """The same reply from its first position: what is known of it is dropped. Or a new one in its place."""
+        if (start.get("stream_id", ""), start.get("epoch", "")) == (self.stream_id, self.epoch):
+            return
+        self.stream_id, self.epoch = start.get("stream_id", ""), start.get("epoch", "")
+        self.message_id = start.get("message_id") or self.message_id
+        self.received_seq = self._received_chars = 0
+        self._frames.put_nowait({"result": start})
+
+    def _unseen_part(self, frame: Frame, result: Frame) -> Frame:
+        """Positions are joined otherwise than the first time: only what is behind the known text is new."""
+        text, data = str(result.get("chunk", "")), result.get("data")
+        total = data.get("total_length") if isinstance(data, dict) else None
+        unseen = total - self._received_chars if isinstance(total, int) else 0
+        part = text[len(text) - unseen :] if 0 < unseen <= len(text) else ""
+        return {**frame, "result": {**result, "first_seq": self.received_seq + 1, "chunk": part}}
 
     def _miss(self, first: int, last: int) -> Fed:
         self._gaps += 1
@@ -99,8 +135,13 @@ class ReplyStream:
         await self._cancel(self.stream_id, heard_chars)
 
     async def text(self) -> str:
-        """The whole reply (or what is left of it)."""
-        return "".join([piece async for piece in self])
+        """The whole reply (or what is left of it), without what a restart made void."""
+        pieces: list[str] = []
+        async for piece in self:
+            if isinstance(piece, Restarted):
+                pieces.clear()
+            pieces.append(piece)
+        return "".join(pieces)
 
     async def __aiter__(self) -> AsyncIterator[str]:
         while self.terminal is None:
@@ -116,6 +157,8 @@ class ReplyStream:
         if not isinstance(result, dict):
             raise self._failed(frame, {})
         kind = result.get("event_type")
+        if kind == START:
+            return self._take_restart(result)
         if kind == CHUNK:
             return self._take_chunk(result)
         if kind in ENDS:
@@ -125,6 +168,13 @@ class ReplyStream:
         if kind not in ENDS:
             raise StreamBroken(f"unknown event type in stream {self.stream_id}")
         return None
+
+    def _take_restart(self, start: Frame) -> str | None:
+        shown, self.last_seq = self.last_seq > 0, 0
+        self._digest = hashlib.sha256()
+        self.start = {**self.start, **start}
+        self.restarts += 1
+        return Restarted() if shown else None
 
     def _take_chunk(self, result: Frame) -> str:
         text = result.get("chunk")
