@@ -24,8 +24,8 @@ from websockets.exceptions import ConnectionClosed
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.jobs import Claim, Delta, End
-from pmcp_common.queue_arq import ArqJobQueue
+from pmcp_common.contracts.jobs import AppendResult, Claim, Delta, End
+from pmcp_common.queue_arq import ArqJobQueue, job_of
 from pmcp_common.redis_link import connect as connect_redis
 from pmcp_gateway.app import build_app
 from pmcp_gateway.server import server_options
@@ -140,6 +140,12 @@ class Reply:
             delta = Delta(self.claim.submission.job_id, len(self._pieces), self.claim.attempt, text)
             await self._bus.append([(self.claim, delta)])
 
+    async def say_in_vain(self, text: str) -> None:
+        """Of a claim that was lost."""
+        for seq in range(1, len(self._pieces) + 2):
+            delta = Delta(self.claim.submission.job_id, seq, self.claim.attempt, text)
+            assert (await self._bus.append([(self.claim, delta)]))[0] is not AppendResult.OK
+
     async def end(self, state: str = "done", error: tuple[int, str] | None = None) -> End:
         text, submission = "".join(self._pieces), self.claim.submission
         end = End(
@@ -176,8 +182,7 @@ class Worker:
         """Claim the next job, waiting for it."""
         async with asyncio.timeout(WAIT_SECONDS):
             _, ticket = await self._redis.blpop([keys.wake(keys.REPLY_QUEUE)], timeout=4)  # type: ignore[misc]
-        job_id, _, _ = ticket.decode().rpartition(":")
-        claim = await self._queue.claim("local", job_id, ticket.decode())
+        claim = await self._queue.claim(*job_of(ticket.decode()), ticket.decode())
         assert isinstance(claim, Claim)
         return Reply(self._bus, self._queue, claim)
 

@@ -189,12 +189,13 @@ async def test_a_null_id_is_answered_with_null(player: Player) -> None:
     assert (await player.ask("persona.list", None, None))["result"]["total_count"] == 2
 
 
-async def test_an_id_in_flight_cannot_be_used_again(player: Player, worker: Worker) -> None:
+async def test_a_request_whose_id_is_in_flight_waits_for_the_one_before_it(player: Player, worker: Worker) -> None:
     await player.ask(CHAT, {"message": "Hi", **ARIA}, "one")
-    error = (await player.ask("persona.list", {}, "one"))["error"]
-    assert error["code"] == -32600
+    await player.send({"id": "one", "method": "persona.list"})
+    assert (await player.ask("persona.list", {}, "other"))["result"]["total_count"] == 2
     await (await worker.take()).end()
     assert (await player.receive())["result"]["state"] == "done"
+    assert (await player.receive())["result"]["total_count"] == 2
     assert (await player.ask("persona.list", {}, "one"))["result"]["total_count"] == 2
 
 

@@ -26,6 +26,7 @@ from .conftest import WAIT_SECONDS, Gateway, Peers, Player, StartGateway, Worker
 
 CHAT = "persona.chat_stream"
 HELLO = {"message": "Hello", "persona_id": "Aria"}
+ON_TIME_SECONDS = 0.2
 
 
 async def get(gateway: Gateway, path: str) -> httpx.Response:
@@ -101,6 +102,28 @@ async def test_a_reply_whose_player_does_not_come_back_is_ended_when_it_was_aske
     assert await redis.hget(job, "heard_chars") == heard  # type: ignore[misc]
 
 
+async def test_a_gateway_that_ends_leaves_what_is_to_be_decided_to_another_one(
+    start_gateway: StartGateway, worker: Worker, redis: Redis
+) -> None:
+    leaving = await start_gateway(gateway_interrupt_seconds=0.05)
+    await redis.delete(keys.INTERRUPTIONS)
+    async with leaving.player() as player:
+        await player.ask(CHAT, {**HELLO, "on_interrupt": "stop"})
+        reply = await worker.take()
+        leaving.server.should_exit = True
+        assert await player.close_code() == 1012
+    await until(lambda: redis.zcard(keys.INTERRUPTIONS))
+    job = keys.job("local", reply.claim.submission.job_id)
+    assert await redis.hget(job, "cancel") is None  # type: ignore[misc]
+    await start_gateway()
+    await until(lambda: redis.hget(job, "cancel"))  # type: ignore[arg-type,return-value]
+    await until(lambda: _is_empty(redis))
+
+
+async def _is_empty(redis: Redis) -> bool:
+    return int(await redis.zcard(keys.INTERRUPTIONS)) == 0
+
+
 async def test_a_reply_whose_player_came_back_in_time_goes_on(
     start_gateway: StartGateway, worker: Worker, redis: Redis
 ) -> None:
@@ -113,7 +136,8 @@ async def test_a_reply_whose_player_came_back_in_time_goes_on(
         where = {"stream_id": start["stream_id"], "epoch": start["epoch"], "last_seq": 0}
         resume = {name: opened[name] for name in ("session_id", "resume_token")}
         await player.result("session.resume", {**resume, "streams": [where]})
-        await asyncio.sleep(0.2)
+        await until(lambda: redis.zcard(keys.INTERRUPTIONS))
+        await until(lambda: _is_empty(redis))
         assert await redis.hget(keys.job("local", start["stream_id"]), "cancel") is None  # type: ignore[misc]
         await reply.end()
         assert (await player.receive())["params"]["state"] == "done"
@@ -128,12 +152,26 @@ async def test_a_message_says_how_durable_it_is(start_gateway: StartGateway, own
 
 
 async def test_a_deadline_is_kept_even_without_any_worker(gateway: Gateway, player: Player) -> None:
-    start = (await player.ask(CHAT, {**HELLO, "deadline_ms": 100}))["result"]
-    end = await player.receive()
-    assert (end["result"]["stream_id"], end["result"]["event_type"]) == (start["stream_id"], "stream_error")
-    assert (end["result"]["seq"], end["result"]["finish_reason"]) == (1, "deadline")
-    assert end["result"]["sha256"] == hashlib.sha256(b"").hexdigest()
-    assert end["error"]["data"]["error"].startswith("deadline_exceeded")
+    began = time.monotonic()
+    start = (await player.ask(CHAT, {**HELLO, "deadline_ms": 300}))["result"]
+    chunk, end = (await player.receive())["result"], (await player.receive())["result"]
+    assert abs(time.monotonic() - began - 0.3) < ON_TIME_SECONDS
+    assert (end["stream_id"], end["event_type"]) == (start["stream_id"], "stream_complete")
+    assert (end["seq"], end["finish_reason"], end["rung"], end["degraded"]) == (2, "fallback", "canned", True)
+    assert end["full_response"] == chunk["chunk"]
+    assert end["sha256"] == hashlib.sha256(chunk["chunk"].encode()).hexdigest()
+
+
+async def test_a_deadline_is_kept_behind_a_slow_turn_of_the_same_conversation(
+    gateway: Gateway, player: Player, worker: Worker
+) -> None:
+    await player.ask(CHAT, HELLO, "slow")
+    await worker.take()
+    began = time.monotonic()
+    result = await player.result("persona.chat", {**HELLO, "deadline_ms": 300})
+    assert abs(time.monotonic() - began - 0.3) < ON_TIME_SECONDS
+    assert (result["rung"], result["response_type"], result["state"]) == ("canned", "fallback", "done")
+    assert result["response"]
 
 
 @pytest.mark.parametrize("deadline", [0, -1, 300_001, 31_536_000_000, "100", 1.5, 2**63])
@@ -256,6 +294,7 @@ async def test_a_stream_whose_data_is_lost_still_ends_with_a_position_and_a_hash
     await reply.say("Well ")
     await player.receive()
     await redis.flushall()
+    await redis.mset({keys.EPOCH: "another", keys.RESTORED: "another"})  # nothing more will come back
     frame = await player.receive()
     assert (frame["result"]["event_type"], frame["result"]["state"]) == ("stream_error", "failed")
     assert (frame["result"]["seq"], frame["result"]["partial_response"]) == (2, "Well ")

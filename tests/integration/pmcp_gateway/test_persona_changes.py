@@ -35,8 +35,8 @@ class Names(PersonaNames):
         self.subscribed = asyncio.Event()
         self.told = asyncio.Event()
 
-    def forget_all(self) -> None:
-        super().forget_all()
+    def doubt_all(self) -> None:
+        super().doubt_all()
         self.subscribed.set()
 
     def forget(self, tenant: str, persona_id: str) -> None:

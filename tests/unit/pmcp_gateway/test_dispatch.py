@@ -17,7 +17,7 @@ from pmcp_common.contracts.methods import METHODS, ChatParams
 from pmcp_gateway.dispatch import HANDLERS, Dispatcher
 from pmcp_gateway.methods.call import Call, Connection, Handler, Services
 from pmcp_gateway.methods.chat import chat
-from pmcp_gateway.methods.reply_frames import StreamedReply, answers, notifications
+from pmcp_gateway.methods.reply_frames import Chunks, StreamedReply, answers, notifications
 from pmcp_gateway.outbox import Outbox
 from pmcp_gateway.stores import Replacement, Session
 from pmcp_gateway.timestamps import Stamps
@@ -93,6 +93,9 @@ class Scene:
             names=nothing,
             conversations=nothing,
             keeping=nothing,
+            tending=nothing,
+            saves=nothing,
+            underway=nothing,
             talks=nothing,
             sights=nothing,
             clock=SteppedClock(),
@@ -199,10 +202,43 @@ async def test_frames_of_a_reply_count_and_measure_its_chunks() -> None:
 
 
 async def test_a_merged_frame_names_its_first_position() -> None:
+    chunks = Chunks(answers(1), "e1")
+    merged = orjson.loads(chunks.render([Delta("s1", 4, 1, "a"), Delta("s1", 5, 1, "b")], "now"))["result"]
+    assert (merged["first_seq"], merged["seq"], merged["chunk"]) == (4, 5, "ab")
+
+
+async def test_a_reply_whose_data_was_lost_begins_anew_and_says_so() -> None:
     scene = Scene(answering({}))
     reply = StreamedReply(scene.services, scene.connection, "persona.chat_stream", answers(1))
-    merged = orjson.loads(reply.render([Delta("s1", 4, 1, "a"), Delta("s1", 5, 1, "b")], "now"))["result"]
-    assert (merged["first_seq"], merged["seq"], merged["chunk"]) == (4, 5, "ab")
+    reply.start(ACCEPTED, ChatParams(message="Hi"))
+    reply.take(Delta("s1", 1, 1, "Well "))
+    reply.restart("e2")
+    assert reply.head == 0
+    reply.take(Delta("s1", 1, 1, "Hello"))
+    start, _, again, chunk = (frame["result"] for frame in scene.box.frames)
+    assert (again["event_type"], again["epoch"], again["seq"]) == ("stream_start", "e2", 0)
+    assert (again["recovered"], again["reason"]) == (False, "epoch_changed")
+    assert (again["stream_id"], again["message_id"], again["data"]) == ("s1", "m1", start["data"])
+    assert (chunk["epoch"], chunk["data"]["chunk_number"], chunk["data"]["total_length"]) == ("e2", 1, 5)
+
+
+async def test_text_that_waits_stays_of_the_epoch_it_was_made_in() -> None:
+    scene = Scene(answering({}))
+    sent: list[dict[str, Any]] = []
+
+    async def send(text: str) -> None:
+        sent.append(orjson.loads(text)["result"])
+
+    connection = Connection(scene.connection.session, Outbox(send, lambda: None, scene.services.clock))
+    reply = StreamedReply(scene.services, connection, "persona.chat_stream", answers(1))
+    reply.start(ACCEPTED, ChatParams(message="Hi"))
+    reply.take(Delta("s1", 1, 1, "old"))
+    reply.restart("e2")
+    reply.take(Delta("s1", 1, 1, "new"))
+    await connection.outbox._flush()
+    assert [(frame["epoch"], frame.get("chunk")) for frame in sent] == [
+        ("e1", None), ("e1", "old"), ("e2", None), ("e2", "new"),
+    ]  # fmt: skip
 
 
 async def test_a_reply_the_gateway_lost_ends_with_an_error_a_position_and_a_hash_of_what_was_shown() -> None:

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcp_common.contracts.errors import InvalidParams
-from pmcp_common.contracts.methods import METHODS, ChatParams, PersonaSwitchParams, StreamReadParams
+from pmcp_common.contracts.methods import METHODS, ChatParams
+from pmcp_common.contracts.persona_choice_models import PersonaSwitchParams
+from pmcp_common.contracts.stream_models import StreamReadParams
 from pmcp_gateway.parameters import validate
 
 

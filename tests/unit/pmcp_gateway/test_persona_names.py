@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pmcp_common.contracts.errors import PersonaNotFound
+from pmcp_common.contracts.errors import PersonaNotFound, Unavailable
 from pmcp_common.contracts.personas import InteractionState, Persona, PersonaView
-from pmcp_gateway.methods.persona_names import LIFETIME_SECONDS, MAX_ENTRIES, PersonaNames
+from pmcp_gateway.methods.persona_names import LIFETIME_SECONDS, MAX_ENTRIES, PersonaName, PersonaNames
 
 from .conftest import SteppedClock
 
@@ -17,9 +17,12 @@ THEN = datetime(2026, 3, 1, tzinfo=UTC)
 class Personas:
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.away = False
 
     async def get(self, tenant: str, reference: str, player_id: str) -> PersonaView:
         self.asked.append(reference)
+        if self.away:
+            raise Unavailable("away", retry_after=1.0)
         if reference == "nobody":
             raise PersonaNotFound(reference)
         persona = Persona(id=f"id-{reference.lower()}", version=1, name=reference, created_at=THEN)
@@ -85,6 +88,63 @@ async def test_a_persona_that_was_renamed_is_asked_for_anew_and_others_are_not()
 async def test_after_a_lost_subscription_every_name_is_asked_for_anew() -> None:
     names, personas = make()
     await names.resolve("local", "Aria", "p")
-    names.forget_all()
+    names.doubt_all()
     await names.resolve("local", "Aria", "p")
     assert personas.asked == ["Aria", "Aria"]
+
+
+async def test_while_the_persona_service_is_away_its_last_word_counts_and_is_asked_for_once_in_a_life() -> None:
+    clock = SteppedClock()
+    names, personas = make(clock)
+    await names.resolve("local", "Aria", "p")
+    personas.away = True
+    for seconds in (LIFETIME_SECONDS, 0.0, LIFETIME_SECONDS):
+        clock.seconds += seconds
+        assert await names.resolve("local", "ARIA", "p") == ("id-aria", "Aria")
+    assert personas.asked == ["Aria", "ARIA", "ARIA"]
+
+
+async def test_a_lost_subscription_forgets_no_name_that_nobody_could_tell_anew() -> None:
+    names, personas = make()
+    await names.resolve("local", "Aria", "p")
+    personas.away = True
+    names.doubt_all()
+    assert await names.resolve("local", "Aria", "p") == ("id-aria", "Aria")
+
+
+async def test_a_gateway_that_never_heard_of_a_persona_reads_it_from_the_workers_copies() -> None:
+    names, personas = make()
+    personas.away = True
+    names = PersonaNames(personas, SteppedClock(), Copies({"aria": PersonaName("id-aria", "Aria")}))  # type: ignore[arg-type]
+    assert await names.resolve("local", "Aria", "p") == ("id-aria", "Aria")
+    with pytest.raises(Unavailable):
+        await names.resolve("local", "Kira", "p")
+
+
+async def test_with_copies_and_service_away_the_message_is_refused_for_now() -> None:
+    _, personas = make()
+    personas.away = True
+    names = PersonaNames(personas, SteppedClock(), Copies(None))  # type: ignore[arg-type]
+    with pytest.raises(Unavailable) as refused:
+        await names.resolve("local", "Aria", "p")
+    assert refused.value.data["retry_after"] == 1.0
+
+
+class Copies:
+    def __init__(self, names: dict[str, PersonaName] | None) -> None:
+        self._names = names
+
+    async def find(self, _tenant: str, reference: str) -> PersonaName | None:
+        if self._names is None:
+            raise Unavailable("away")
+        return self._names.get(reference.lower())
+
+
+async def test_a_persona_that_is_gone_is_not_remembered_for_the_next_outage() -> None:
+    clock = SteppedClock()
+    names, personas = make(clock)
+    await names.resolve("local", "Aria", "p")
+    names.forget("local", "id-aria")
+    personas.away = True
+    with pytest.raises(Unavailable):
+        await names.resolve("local", "Aria", "p")

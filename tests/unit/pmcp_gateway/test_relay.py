@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -36,10 +37,16 @@ class Client:
     def __init__(self) -> None:
         self.events: list[StreamEvent] = []
         self.failure: DomainError | None = None
+        self.restarts: list[str] = []
         self.changed = asyncio.Event()
 
     def take(self, event: StreamEvent) -> None:
         self.events.append(event)
+        self.changed.set()
+
+    def restart(self, epoch: str) -> None:
+        self.restarts.append(epoch)
+        self.events.clear()
         self.changed.set()
 
     def give_up(self, error: DomainError) -> None:
@@ -54,6 +61,12 @@ class Client:
     async def until(self, count: int) -> None:
         async with asyncio.timeout(5):
             while len(self.events) < count and self.failure is None:
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def until_restarted(self) -> None:
+        async with asyncio.timeout(5):
+            while not self.restarts:
                 self.changed.clear()
                 await self.changed.wait()
 
@@ -224,10 +237,74 @@ async def test_the_streams_own_end_is_the_only_one(scene: Scene) -> None:
     assert scene.client.failure is None
 
 
-async def test_data_of_another_epoch_end_the_stream_as_lost(scene: Scene) -> None:
-    scene.watch().start("an older life", look_now=True)
-    failure = await scene.client.until_failed()
-    assert (failure.code, failure.data["reason"]) == (-32009, "epoch_changed")
+async def test_a_stream_of_another_epoch_begins_anew_and_its_live_events_come_here(scene: Scene) -> None:
+    await scene.broker.submit(replace(SUBMISSION, job_id="other", gateway_id="elsewhere"))
+    claim = await scene.broker.claim("local", "other")
+    assert isinstance(claim, Claim)
+    await scene.broker.append([(claim, Delta("other", 1, 1, "new "))])
+    watch = scene.relay.watch("local", "local", "other", scene.client)
+    watch.start("an older life")
+    for seq in (1, 2):
+        watch.accept(Delta("other", seq, 1, "old"), scene.clock.monotonic())
+    async with scene.relaying():
+        await scene.client.until_restarted()
+        await scene.client.until(1)
+        await scene.broker.append([(claim, Delta("other", 2, 1, "text"))])
+        await scene.client.until(2)
+    assert scene.client.restarts == ["memory"]
+    assert [event.text for event in scene.client.events] == ["new ", "text"]
+    watch.stop()
+
+
+async def test_a_live_event_of_another_epoch_is_never_taken_for_the_next_one(scene: Scene) -> None:
+    watch = scene.watch()
+    watch.start("an older life")
+    now = scene.clock.monotonic()
+    watch.accept(Delta("job", 1, 1, "old"), now)
+    await scene.say("new ", "text")
+    for seq, text in ((1, "new "), (2, "text")):  # without a lost subscription: only the data went
+        watch.hear(Delta("job", seq, 1, text), now)
+    assert scene.client.seqs == [1]
+    await scene.client.until_restarted()
+    await scene.client.until(2)
+    assert [event.text for event in scene.client.events] == ["new ", "text"]
+    watch.stop()
+
+
+async def test_a_stream_that_went_with_the_data_is_waited_for(scene: Scene) -> None:
+    scene.broker.is_restored = False
+    watch = scene.relay.watch("local", "local", "lost", scene.client)
+    watch.start("an older life", look_now=True)
+    for _ in range(20):
+        await _settled()
+        scene.clock.seconds += 0.5
+        scene.relay.sweep()
+    assert scene.client.failure is None
+    await scene.broker.submit(replace(SUBMISSION, job_id="lost"))
+    scene.clock.seconds += 0.5
+    scene.relay.sweep()
+    await scene.client.until_restarted()
+    assert scene.client.restarts == ["memory"]
+    watch.stop()
+
+
+async def test_a_stream_that_was_not_recorded_ends_once_all_others_are_back(scene: Scene) -> None:
+    scene.broker.is_restored = False
+    scene.relay.watch("local", "local", "lost", scene.client).start("an older life", look_now=True)
+    await _settled()
+    scene.broker.is_restored = True
+    scene.clock.seconds += 0.5
+    scene.relay.sweep()
+    assert (await scene.client.until_failed()).code == -32006
+
+
+async def test_a_lost_stream_is_not_waited_for_without_end(scene: Scene) -> None:
+    scene.broker.is_restored = False
+    scene.relay.watch("local", "local", "lost", scene.client).start("an older life", look_now=True)
+    await _settled()
+    scene.clock.seconds += scene.relay.limits.lost_seconds
+    scene.relay.sweep()
+    assert (await scene.client.until_failed()).code == -32006
 
 
 async def test_a_stream_that_is_gone_is_said_to_be(scene: Scene) -> None:
@@ -280,6 +357,33 @@ async def test_a_broker_that_is_not_ready_to_end_a_reply_is_asked_again_when_it_
     watch.stop()
 
 
+async def test_a_deadline_of_the_clients_own_does_not_wait_for_a_sweep(scene: Scene) -> None:
+    answers, asked_twice = [0.001, 0.0], asyncio.Event()
+
+    async def expire(*_: str) -> float:
+        left = answers.pop(0)
+        if not answers:
+            asked_twice.set()
+        return left
+
+    relay = Relay(scene.broker, "gw", scene.clock, expire=expire)
+    watch = relay.watch("local", "local", "job", scene.client)
+    watch.start("memory", deadline_seconds=0.001)
+    await asyncio.wait_for(asked_twice.wait(), 5)
+    await _settled()
+    watch.stop()
+    assert answers == []
+
+
+async def test_a_stream_that_ended_in_time_has_no_timer_left(scene: Scene) -> None:
+    relay = Relay(scene.broker, "gw", scene.clock, expire=scene.broker.expire)
+    watch = relay.watch("local", "local", "job", scene.client)
+    watch.start("memory", deadline_seconds=300)
+    watch.stop()
+    assert watch.timer is not None
+    assert watch.timer.cancelled()
+
+
 async def _settled() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
@@ -322,6 +426,7 @@ class _Broken:
         self.append = broker.append
         self.attach = broker.attach
         self.cancellations = broker.cancellations
+        self.restored = broker.restored
 
     async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
         if self._first:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from pmcp_gateway.server import server_options
 from pmcp_gateway.settings import GatewaySettings
 
 
@@ -20,6 +21,13 @@ def test_limits_reach_the_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PMCP_GATEWAY_OUTBOX_BYTES", "2048")
     limits = GatewaySettings().socket_limits()
     assert (limits.max_in_flight, limits.outbox.max_bytes) == (3, 2048)
+
+
+def test_the_heartbeat_a_client_is_told_is_the_one_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PMCP_GATEWAY_HEARTBEAT_SECONDS", "2")
+    settings = GatewaySettings()
+    assert settings.request_limits().heartbeat_seconds == 2.0
+    assert server_options(settings.gateway_heartbeat_seconds)["ws_ping_timeout"] == 2.0
 
 
 @pytest.mark.parametrize(("name", "value"), [("PMCP_GATEWAY_PORT", "70000"), ("PMCP_TENANT", "a b")])

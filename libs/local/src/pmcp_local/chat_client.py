@@ -14,9 +14,10 @@ from typing import Any
 
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
-from pmcp_client import CallFailed, Client, ClientError, ConnectionLost, connect
+from pmcp_client import CallFailed, Client, ClientError, ConnectionLost, Restarted, connect
 
 _CANCEL_SECONDS = 1.0
+BEGINS_ANEW = "\n(the reply was lost and begins anew)\n"
 
 
 class ChatFailure(Exception):
@@ -75,7 +76,7 @@ class ChatClient:
             stream = await self._client.stream("persona.chat_stream", {"message": message})
             try:
                 async for chunk in stream:
-                    yield chunk
+                    yield BEGINS_ANEW if isinstance(chunk, Restarted) else chunk
             except asyncio.CancelledError:
                 # The model need not write on for nobody.
                 with contextlib.suppress(ClientError, OSError):

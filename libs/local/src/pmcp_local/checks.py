@@ -45,11 +45,17 @@ def _right(_visit: Visit, _result: Fields) -> str | None:
     return None
 
 
+def _always(_visit: Visit) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     method: str
     params: Callable[[Visit], Fields]
     judge: Judge = _right
+    when: Callable[[Visit], bool] = _always
+    """A row that is not for this deployment is left out."""
 
 
 def _nothing(_visit: Visit) -> Fields:
@@ -149,6 +155,42 @@ def _token(visit: Visit) -> Fields:
     }
 
 
+def _memory(visit: Visit) -> Fields:
+    """The first one the visit had remembered."""
+    return {"memory_id": visit.told["memory.get"]["memory"]["id"]}
+
+
+def _has_stored(visit: Visit, result: Fields) -> str | None:
+    ids = [one["id"] for one in result["memories"]]
+    return None if visit.of("memory.store", "memory_id") in ids else "the memory just stored is not in it"
+
+
+def _record(key: str, expected: Callable[[Visit], object]) -> Judge:
+    def judge(visit: Visit, result: Fields) -> str | None:
+        found = result["memory"][key]
+        return None if found == expected(visit) else f"{key} is {found!r}"
+
+    return judge
+
+
+def _found_across(visit: Visit, result: Fields) -> str | None:
+    found = [(one["memory_id"], one["source"]) for one in result["memories"]]
+    return None if (_memory(visit)["memory_id"], "cross_persona") in found else "the shared memory was not found"
+
+
+def _counted_shared(visit: Visit, result: Fields) -> str | None:
+    counts = result["shared_memory_statistics"]["by_persona"][visit.persona_id]
+    return None if (counts["shared"], counts["cross_references"]) == (1, 1) else f"counted {counts}"
+
+
+def _needs_nothing(_visit: Visit, result: Fields) -> str | None:
+    return "so few memories need pruning" if result["recommendations"]["needs_pruning"] else None
+
+
+def _was_stopped(visit: Visit) -> bool:
+    return not visit.told["memory.decay_stats"]["decay_statistics"]["background_running"]
+
+
 def _knows_itself(_visit: Visit, result: Fields) -> str | None:
     names = {method["name"] for method in result["methods"]}
     return None if "rpc.discover" in names else "it does not list itself"
@@ -188,6 +230,41 @@ CHECKS: tuple[Check, ...] = (
     Check("memory.get_stats", _nothing, _is("newest_memory")),
     Check("persona.memory", lambda v: {"query": "bridge"}, _is("total_found")),
     Check("memory.search", lambda v: {"query": "passing through"}),
+    Check("memory.list", _nothing, _has_stored),
+    Check(
+        "memory.get",
+        lambda v: {"memory_id": v.of("memory.store", "memory_id")},
+        _record("content", lambda v: "The bridge will be mended by spring."),
+    ),
+    Check(
+        "memory.edit",
+        lambda v: {**_memory(v), "importance": 0.7, "visibility": "shared", "related_personas": [v.partner_id]},
+        _record("related_personas", lambda v: [v.partner_id]),
+    ),
+    Check("memory.pin", _memory, _record("pinned", lambda v: True)),
+    Check(
+        "memory.search_cross_persona",
+        lambda v: {"persona_id": v.partner_id, "query": "When will the bridge be mended?"},
+        _found_across,
+    ),
+    Check("memory.shared_stats", _nothing, _counted_shared),
+    Check("memory.store", lambda v: {"content": "There is a ferry until then.", "visibility": "shared"}, _is("stored")),
+    Check(
+        "memory.merge",
+        lambda v: {**_memory(v), "other_ids": [v.of("memory.store", "memory_id")]},
+        _record("id", lambda v: _memory(v)["memory_id"]),
+    ),
+    Check("memory.prune", _nothing, _says("status", "no_pruning_needed")),
+    Check("memory.prune_recommendations", _nothing, _needs_nothing),
+    Check("memory.prune_all", lambda v: {"dry_run": True}, _says("status", "global_pruning_previewed")),
+    Check("memory.prune_stats", _nothing),
+    Check("memory.decay_force", lambda v: {"decay_factor": 0.05}, _is("memories_processed")),
+    Check("memory.decay_stats", _nothing),
+    Check("memory.decay_stop", _nothing, _says("status", "background_decay_stopped")),
+    Check("memory.decay_start", _nothing, _says("status", "background_decay_started")),
+    Check("memory.decay_stop", _nothing, when=_was_stopped),
+    Check("memory.export", _nothing, _is("memories")),
+    Check("memory.forget", _memory, _is("forgotten")),
     Check("relationship.update", lambda v: {**_both(v), "interaction_quality": 0.5}, _moved),
     Check("relationship.get", _both, _is("exists")),
     Check("relationship.list", _nothing),
@@ -196,6 +273,9 @@ CHECKS: tuple[Check, ...] = (
     Check("persona.relationship", lambda v: {"target_persona": v.partner_id}),
     Check("emotional.update_state", lambda v: {"mood": 0.5}, _is("success")),
     Check("emotional.get_state", _nothing),
+    Check("state.save", lambda v: {"label": v.name}, _is("state_saved")),
+    Check("state.list", _nothing, lambda v, r: None if r["saves"][0]["label"] == v.name else "the save is not in it"),
+    Check("state.load", lambda v: {"save_id": v.of("state.save", "save_id")}, _is("state_loaded")),
     Check("conversation.start", lambda v: {**_both(v), "topic": "travel", "token_budget": 200}, _is("started")),
     Check("conversation.advance", _talk, _spoke),
     Check("conversation.status", _talk, _says("turn_count", 1)),
@@ -203,6 +283,7 @@ CHECKS: tuple[Check, ...] = (
     Check("session.open", _nothing),
     Check("session.ping", lambda v: {"heads": {}}),
     Check("session.resume", _token),
+    Check("memory.erase", _nothing, _is("erased")),
     Check("session.clear", lambda v: {"forget": True}, _is("forgotten")),
     Check("persona.delete", lambda v: {"persona_id": v.partner_id}, _forget_persona),
     Check("persona.delete", _of_persona, _forget_persona),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
@@ -18,24 +19,32 @@ from pmcp_common.clock import SystemClock
 from pmcp_common.conversations_http import HttpConversationPeer
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.memory_keeping_http import HttpKeepingPeer
+from pmcp_common.memory_tending_http import HttpTendingPeer
 from pmcp_common.peers_http import HttpMemoryPeer, HttpPersonaPeer, open_session
 from pmcp_common.queue_arq import ArqJobQueue, QueueLimits
 from pmcp_common.redis_link import BytesRedis, connect
+from pmcp_common.saves_http import HttpSavesPeer
 from pmcp_gateway.connection import SocketEndpoint
 from pmcp_gateway.durability_redis import RedisDurability
+from pmcp_gateway.interruptions import Interruptions
+from pmcp_gateway.interruptions_redis import RedisInterruptions
 from pmcp_gateway.methods.call import Services
 from pmcp_gateway.methods.persona_names import PersonaNames
 from pmcp_gateway.persona_changes_redis import follow_changes
+from pmcp_gateway.persona_copies_redis import RedisPersonaCopies
 from pmcp_gateway.relay import Relay
 from pmcp_gateway.reports_redis import RedisReports
+from pmcp_gateway.session_upkeep import end_expired_forever
 from pmcp_gateway.sessions_redis import RedisSessions
 from pmcp_gateway.settings import GatewaySettings
 from pmcp_gateway.sights_redis import RedisSights
 from pmcp_gateway.talks_redis import RedisTalks
 from pmcp_gateway.timestamps import Stamps
+from pmcp_gateway.underway_redis import RedisUnderway
 
 VERSION = "0.1.0"
 SWEEP_SECONDS = 1.0
+CANCEL_AGAIN_SECONDS = 0.5
 
 
 def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastAPI:
@@ -52,19 +61,21 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
             durability = RedisDurability(redis)
             await durability.probe()
             name = gateway_id or uuid.uuid4().hex
-            conversations = HttpConversationPeer(http, settings.memory_url)
-            keeping = HttpKeepingPeer(http, settings.memory_url)
-            services = _services(redis, settings, personas, memories, conversations, keeping, name, durability)
-            endpoint = SocketEndpoint(services, settings.tenant, settings.socket_limits())
+            services = _services(redis, http, settings, personas, memories, name, durability)
+            book = RedisInterruptions(redis)
+            interruptions = Interruptions(book, services.queue, settings.gateway_interrupt_seconds)
+            endpoint = SocketEndpoint(services, settings.tenant, settings.socket_limits(), interruptions)
 
             async def check_redis() -> None:
                 await redis.ping()
 
             readiness.update(redis=check_redis, persona=personas.ready, memory=memories.ready)
             app.router.routes.append(WebSocketRoute("/mcp", endpoint))
-            works = services.relay.run(), _sweeping(endpoint), endpoint.follow_replacements(), durability.run()
-            async with _running(*works, follow_changes(url, services.names)):
+            works = services.relay.run(), _sweeping(endpoint), endpoint.follow_replacements(), interruptions.run()
+            upkeep = end_expired_forever(RedisSessions(redis, url), settings.tenant, name)
+            async with _running(*works, upkeep, durability.run(), follow_changes(url, services.names)):
                 yield
+            await interruptions.leave()
 
     app = create_app("Persona MCP gateway", lifespan=lifespan, readiness=readiness)
 
@@ -77,11 +88,10 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
 
 def _services(
     redis: BytesRedis,
+    http: aiohttp.ClientSession,
     settings: GatewaySettings,
     personas: HttpPersonaPeer,
     memories: HttpMemoryPeer,
-    conversations: HttpConversationPeer,
-    keeping: HttpKeepingPeer,
     gateway_id: str,
     durability: RedisDurability,
 ) -> Services:
@@ -96,13 +106,16 @@ def _services(
         relay=Relay(bus, gateway_id, clock, expire=queue.expire),
         personas=personas,
         memories=memories,
-        conversations=conversations,
-        keeping=keeping,
+        conversations=HttpConversationPeer(http, settings.memory_url),
+        keeping=HttpKeepingPeer(http, settings.memory_url),
+        tending=HttpTendingPeer(http, settings.memory_url),
+        saves=HttpSavesPeer(http, settings.persona_url, settings.memory_url),
+        underway=RedisUnderway(redis),
         talks=RedisTalks(redis, keep_seconds=keep_seconds),
         sights=RedisSights(redis, keep_seconds=settings.sights_seconds),
         sessions=RedisSessions(redis, url, keep_seconds=keep_seconds),
         reports=RedisReports(redis),
-        names=PersonaNames(personas, clock),
+        names=PersonaNames(personas, clock, RedisPersonaCopies(redis)),
         clock=clock,
         stamps=Stamps(clock),
         new_id=lambda: str(uuid.uuid4()),
@@ -125,11 +138,19 @@ async def _running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
+        await _end(tasks)
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
-                await task
+                task.result()
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancelled until they are over: a cancellation can get lost in the clean-up of a connection that breaks."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def _sweeping(endpoint: SocketEndpoint) -> None:

@@ -48,21 +48,19 @@ class SocketLimits:
     """Malformed frames in a row; then the socket is closed with 4002."""
     max_refused: int = 1000
     """Requests in a row over the limit in flight; then the socket is closed with 4008."""
-    interrupt_seconds: float = 20.0
-    """How long after the loss of a socket its replies wait for another one (`on_interrupt`)."""
     outbox: OutboxLimits = field(default_factory=OutboxLimits)
 
 
 class SocketEndpoint:
     """All sockets of the process."""
 
-    def __init__(self, services: Services, tenant: str, limits: SocketLimits) -> None:
+    def __init__(self, services: Services, tenant: str, limits: SocketLimits, interruptions: Interruptions) -> None:
         self._services = services
         self._dispatcher = Dispatcher(services)
         self._tenant = tenant
         self._limits = limits
         self._sockets: set[Socket] = set()
-        self._interruptions = Interruptions(services.queue, limits.interrupt_seconds)
+        self._interruptions = interruptions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
@@ -96,12 +94,9 @@ class SocketEndpoint:
 
     async def follow_replacements(self) -> None:
         """Until cancelled: close sockets whose session another socket has resumed, here or on another gateway."""
-        try:
-            async for replacement in self._services.sessions.replacements(self._services.gateway_id):
-                for socket in list(self._sockets):
-                    socket.yield_to(replacement)
-        finally:
-            self._interruptions.close()
+        async for replacement in self._services.sessions.replacements(self._services.gateway_id):
+            for socket in list(self._sockets):
+                socket.yield_to(replacement)
 
     def sweep(self) -> None:
         """Called every second: cuts off clients that take too long over one frame."""
@@ -129,7 +124,8 @@ class Socket:
         )
         self._connection = Connection(session, self.outbox, id=uuid.uuid4().hex, leave=self._leave)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._in_flight: dict[JsonId | object, asyncio.Task[None]] = {}
+        self._newest: dict[JsonId, asyncio.Task[None]] = {}
+        """Of the unanswered requests with this id."""
         self._malformed = self._refused = 0
         self.interrupted: list[Live] = []
         """Replies that had not ended when the socket did."""
@@ -216,7 +212,7 @@ class Socket:
 
     def _admit(self, parsed: Request | Notification) -> None:
         number = parsed.id if isinstance(parsed, Request) else None
-        error = refusal(self._in_flight.keys(), number, self._limits.max_in_flight)
+        error = refusal(len(self._tasks), self._limits.max_in_flight)
         if error is not None:
             metrics.REFUSED.labels(error.row.name).inc()
             if isinstance(parsed, Request):
@@ -227,18 +223,22 @@ class Socket:
             return
         self._refused = 0
         call = Call(self._connection, number, parsed.method, uuid.uuid4().hex, isinstance(parsed, Request))
-        task = asyncio.create_task(self._serve(call, parsed.params))
-        key = object() if number is None else number
-        self._in_flight[key] = task
+        task = asyncio.create_task(self._serve(call, parsed.params, self._newest.get(number)))
+        if number is not None:
+            self._newest[number] = task
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._forget(key, done))
+        task.add_done_callback(lambda done: self._forget(number, done))
 
-    def _forget(self, key: JsonId | object, task: asyncio.Task[None]) -> None:
-        del self._in_flight[key]
+    def _forget(self, number: JsonId, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if self._newest.get(number) is task:
+            del self._newest[number]
 
-    async def _serve(self, call: Call, params: dict[str, Any]) -> None:
+    async def _serve(self, call: Call, params: dict[str, Any], after: asyncio.Task[None] | None) -> None:
+        """`after`: an unanswered request with the same id. Some clients take the second as id, and send two in one."""
         request_id.set(call.request_id)
+        if after is not None:
+            await asyncio.wait({after})
         await self._dispatcher.run(call, params)
 
 

@@ -29,17 +29,21 @@ from pmcp_gateway.methods import (
     emotional,
     memory,
     memory_keeping,
+    memory_life,
+    memory_sharing,
+    memory_tending,
     persona,
     persona_authoring,
     relationship,
     session,
     session_clear,
+    state,
     stream,
     system,
     talk,
     visual,
 )
-from pmcp_gateway.methods.call import Call, Handler, Services, ensure_session, with_persona
+from pmcp_gateway.methods.call import Call, Handler, Services, ensure_current, ensure_session, with_persona
 from pmcp_gateway.methods.reply_frames import early_failure
 from pmcp_gateway.metrics import REQUEST_SECONDS, REQUESTS
 from pmcp_gateway.parameters import validate
@@ -67,12 +71,33 @@ HANDLERS: dict[str, Handler] = {
     "conversation.end": talk.end,
     "visual.update": visual.update,
     "session.clear": session_clear.clear,
+    "state.save": state.save,
+    "state.load": state.load,
+    "state.list": state.list_saves,
     "stream.cancel": stream.cancel,
     "stream.read": stream.read,
     "memory.search": memory.search,
     "memory.store": memory_keeping.store,
     "memory.stats": memory_keeping.stats,
     "memory.get_stats": memory_keeping.get_stats,
+    "memory.list": memory_life.list_memories,
+    "memory.get": memory_life.get,
+    "memory.edit": memory_life.edit,
+    "memory.pin": memory_life.pin,
+    "memory.merge": memory_life.merge,
+    "memory.forget": memory_life.forget,
+    "memory.export": memory_life.export,
+    "memory.erase": memory_life.erase,
+    "memory.prune": memory_tending.prune,
+    "memory.prune_all": memory_tending.prune_all,
+    "memory.prune_recommendations": memory_tending.prune_recommendations,
+    "memory.prune_stats": memory_tending.prune_stats,
+    "memory.decay_start": memory_tending.decay_start,
+    "memory.decay_stop": memory_tending.decay_stop,
+    "memory.decay_stats": memory_tending.decay_stats,
+    "memory.decay_force": memory_tending.decay_force,
+    "memory.search_cross_persona": memory_sharing.search_cross_persona,
+    "memory.shared_stats": memory_sharing.shared_stats,
     "persona.memory": memory_keeping.of_active,
     "relationship.get": relationship.get,
     "relationship.list": relationship.list_all,
@@ -88,6 +113,12 @@ HANDLERS: dict[str, Handler] = {
     "session.resume": session.resume,
     "session.ping": session.ping,
 }
+
+FENCED = frozenset(
+    {"stream.cancel", "visual.update", "state.load", "conversation.start", "conversation.advance", "conversation.end"}
+)
+"""What an older socket of a session may not do any more. The scripts that store messages and personas look themselves,
+and none of these is on the way of a message."""
 
 CLOSED_BY: dict[ErrorCode, CloseCode] = {
     SESSION_EXPIRED: closing.SESSION_EXPIRED,
@@ -130,6 +161,8 @@ class Dispatcher:
             raise MethodNotFound(call.method)
         valid = validate(method.params, params)
         await ensure_session(self._services, call)
+        if call.method in FENCED:
+            await ensure_current(self._services, call)
         if PERSONA_NEEDS[call.method] is PersonaNeed.ACTIVE and getattr(valid, "persona_id", None) is None:
             call = await with_persona(self._services, call)
         return await self._handlers[call.method](self._services, call, valid)

@@ -23,3 +23,4 @@ RELAY_LAG = Histogram(
     buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10),
 )
 CATCH_UPS = Counter("pmcp_gateway_catch_ups_total", "Streams read after a silence, a gap or a new subscription.")
+SESSIONS_ENDED = Counter("pmcp_gateway_sessions_ended_total", "Sessions that expired, as this gateway found.")

@@ -14,7 +14,7 @@ async def follow_changes(url: str, names: PersonaNames) -> None:
     async with aclosing(channel_messages(url, keys.PERSONA_CHANNEL)) as messages:
         async for data in messages:
             if data is None:
-                names.forget_all()
+                names.doubt_all()
             else:
                 tenant, _, persona_id = data.decode().partition("/")
                 names.forget(tenant, persona_id)

@@ -1,8 +1,9 @@
 """Events of the broker → the clients of this gateway that wait for them: each once, in order, without gaps.
 
 One subscription for the process. Live events make it fast, the stored stream makes it right: whenever a position is
-skipped, the subscription is new, or a stream has been silent, the stream is read after the last position. Nothing
-here waits for a client.
+skipped, the subscription is new, or a stream has been silent, the stream is read after the last position. A broker
+that lost its data gets its jobs back under a new epoch: the client is told, and hears the reply from its beginning.
+Nothing here waits for a client.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pmcp_common.bus import StreamBus
+from pmcp_common.bus import Position, StreamBus
 from pmcp_common.clock import Clock
-from pmcp_common.contracts.errors import DeadlineExceeded, DomainError, InternalError, StreamPosition, Unavailable
+from pmcp_common.contracts.errors import DeadlineExceeded, DomainError, InternalError, StreamNotFound, Unavailable
 from pmcp_common.contracts.jobs import End, StreamEvent
 from pmcp_gateway.metrics import CATCH_UPS, STREAMS
 
@@ -39,12 +40,19 @@ class RelayLimits:
     give_up_seconds: float = 30.0
     """Past a deadline: the broker is away too, the client is told by us."""
     resubscribe_seconds: float = 0.5
+    lost_seconds: float = 45.0
+    """A stream that is gone with the broker's data is waited for: so long it may take until its job is queued again."""
+    lost_look_seconds: float = 0.5
 
 
 class Receiver(Protocol):
-    """A client's end of a stream. Neither method may wait or raise; exactly one end reaches it."""
+    """A client's end of a stream. No method may wait or raise; exactly one end reaches it."""
 
     def take(self, event: StreamEvent) -> None: ...
+
+    def restart(self, epoch: str) -> None:
+        """The data was lost: what came so far is void, and the reply comes anew from position 1."""
+        ...
 
     def give_up(self, error: DomainError) -> None:
         """No end event will come."""
@@ -59,8 +67,9 @@ class Watch:
     """One client's position in one stream. Events that come before `start` are kept until then."""
 
     __slots__ = (
-        "_early", "_relay", "asking", "behind", "deadline", "ended", "epoch", "last_seq", "late_at", "next_look",
-        "patience", "principal", "reading", "receiver", "seconds", "started", "stream_id", "tenant",
+        "_early", "_relay", "asking", "behind", "deadline", "doubted", "ended", "epoch", "last_seq", "late_at",
+        "lost_at", "next_look", "patience", "principal", "reading", "receiver", "seconds", "started", "stream_id",
+        "tenant", "timer",
     )  # fmt: skip
 
     def __init__(self, relay: Relay, tenant: str, principal: str, stream_id: str, receiver: Receiver) -> None:
@@ -70,7 +79,13 @@ class Watch:
         self.epoch = ""
         self.last_seq = 0
         self.started = self.ended = self.reading = self.behind = self.asking = False
+        self.doubted = False
+        """Live events may be of another epoch, which they do not name: the stream is read before one is taken."""
+        self.lost_at: float | None = None
+        """When the stream was found to be gone."""
         self.next_look = self.deadline = self.late_at = self.patience = self.seconds = 0.0
+        self.timer: asyncio.TimerHandle | None = None
+        """Of the client's own deadline, which a sweep would keep a tick late."""
         self._early: list[StreamEvent] = []
 
     def start(self, epoch: str, *, look_now: bool = False, deadline_seconds: float | None = None) -> None:
@@ -79,11 +94,23 @@ class Watch:
         self.started = True
         self.seconds = deadline_seconds or self._relay.limits.deadline_seconds
         now = self._relay.begin(self)
+        if deadline_seconds is not None:
+            self._relay.end_in(self, deadline_seconds)
         early, self._early = self._early, []
         for event in early:
             self.accept(event, now)
         if look_now and not self.ended:
             self._relay.look(self)
+
+    def hear(self, event: StreamEvent, now: float) -> None:
+        """A live event."""
+        if event.seq == 1 and self.last_seq and self.started:
+            self.doubted = True  # a late repetition, or the beginning of another life
+        if self.doubted and not self.ended:
+            self.behind = True
+            self._relay.look(self)
+            return
+        self.accept(event, now)
 
     def accept(self, event: StreamEvent, now: float) -> None:
         if not self.started:
@@ -101,6 +128,10 @@ class Watch:
         if isinstance(event, End):
             self.stop()
         self.receiver.take(event)
+
+    def restart(self, epoch: str) -> None:
+        self.epoch, self.last_seq, self.lost_at = epoch, 0, None
+        self.receiver.restart(epoch)
 
     def fail(self, error: DomainError) -> None:
         if not self.ended:
@@ -163,12 +194,13 @@ class Relay:
         if not batch:
             for watch in self._all():
                 if watch.started:
+                    watch.doubted = True
                     self.look(watch)
             return
         now = self._clock.monotonic()
         for event in batch:
             for watch in self._watches.get(event.stream_id, ()):
-                watch.accept(event, now)
+                watch.hear(event, now)
 
     async def _tick(self) -> None:
         while True:
@@ -205,7 +237,16 @@ class Relay:
         watch.patience = self.limits.first_look_seconds
         watch.next_look = now + watch.patience
 
+    def end_in(self, watch: Watch, seconds: float) -> None:
+        watch.timer = asyncio.get_running_loop().call_later(seconds, self._end_due, watch)
+
+    def _end_due(self, watch: Watch) -> None:
+        if not watch.ended and not watch.asking and self._expire is not None:
+            self._run(self._end_late(watch, self._expire))
+
     def forget(self, watch: Watch) -> None:
+        if watch.timer is not None:
+            watch.timer.cancel()
         rest = tuple(other for other in self._watches.get(watch.stream_id, ()) if other is not watch)
         if rest:
             self._watches[watch.stream_id] = rest
@@ -234,9 +275,14 @@ class Relay:
             async with self._gate:
                 seconds = await expire(watch.tenant, watch.principal, watch.stream_id)
             watch.late_at = self._clock.monotonic() + max(1.0, seconds)
+            if seconds and watch.timer is not None and not watch.ended:
+                self.end_in(watch, seconds)
             self.look(watch)
         except Unavailable:
             watch.late_at = self._clock.monotonic() + 1.0
+        except StreamNotFound:
+            watch.late_at = self._clock.monotonic() + 1.0
+            self.look(watch)
         except DomainError as error:
             watch.fail(error)
         finally:
@@ -260,10 +306,40 @@ class Relay:
     async def _read_once(self, watch: Watch) -> bool:
         """True: there is more to read."""
         watch.behind = False
-        page = await self._bus.read(watch.tenant, watch.principal, watch.stream_id, watch.last_seq)
+        # Asked before the stream is: it may come back in between.
+        final = watch.lost_at is not None and await self._will_not_return(watch, watch.lost_at)
+        try:
+            page = await self._bus.read(watch.tenant, watch.principal, watch.stream_id, watch.last_seq)
+        except StreamNotFound:
+            if final:
+                raise
+            return self._miss(watch)
         if page.epoch != watch.epoch:
-            raise StreamPosition("The stream's data was lost", reason="epoch_changed", epoch=page.epoch)
+            return await self._begin_anew(watch, page.epoch)
+        watch.doubted, watch.lost_at = False, None
         before, now = watch.last_seq, self._clock.monotonic()
         for event in page.events:
             watch.accept(event, now)
-        return watch.last_seq > before and (watch.last_seq < page.head_seq or watch.behind)
+        return watch.behind or before < watch.last_seq < page.head_seq
+
+    async def _will_not_return(self, watch: Watch, lost_at: float) -> bool:
+        return self._clock.monotonic() - lost_at >= self.limits.lost_seconds or await self._bus.restored()
+
+    def _miss(self, watch: Watch) -> bool:
+        """The stream was there when the client was told of it: it is gone with the broker's data."""
+        now = self._clock.monotonic()
+        first, watch.doubted = watch.lost_at is None, True
+        if first:
+            watch.lost_at = now
+        watch.next_look = now + self.limits.lost_look_seconds
+        return first
+
+    async def _begin_anew(self, watch: Watch, epoch: str) -> bool:
+        position = Position(watch.stream_id, epoch, 0)
+        (found,) = await self._bus.attach(watch.tenant, watch.principal, self._gateway_id, [position])
+        if found.reason is not None:
+            return self._miss(watch)
+        watch.doubted = True
+        watch.restart(epoch)
+        self.heard(watch, self._clock.monotonic())
+        return True

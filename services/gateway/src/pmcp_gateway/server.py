@@ -137,14 +137,14 @@ class HttpProtocol(HttpToolsProtocol):
             self._header_timer = None
 
 
-def server_options() -> dict[str, Any]:
+def server_options(ping_seconds: float = PING_SECONDS) -> dict[str, Any]:
     """For `http_service.run`, over its own."""
     return {
         "http": HttpProtocol,
         "ws": SocketProtocol,
         "ws_max_size": MAX_FRAME_BYTES,
         "ws_per_message_deflate": False,
-        "ws_ping_interval": PING_SECONDS,
-        "ws_ping_timeout": PING_SECONDS,
+        "ws_ping_interval": ping_seconds,
+        "ws_ping_timeout": ping_seconds,
         "graceful_timeout_seconds": 3,
     }

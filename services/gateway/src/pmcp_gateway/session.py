@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sized
 from enum import Enum
-from typing import Protocol
 
-from pmcp_common.contracts.errors import DomainError, InvalidRequest, TooManyRequests
-from pmcp_gateway.protocol import JsonId
+from pmcp_common.contracts.errors import DomainError, TooManyRequests
 
 
 class PersonaNeed(Enum):
@@ -35,12 +32,34 @@ PERSONA_NEEDS: dict[str, PersonaNeed] = {
     "conversation.end": PersonaNeed.NONE,
     "visual.update": PersonaNeed.NONE,
     "session.clear": PersonaNeed.NONE,
+    "state.save": PersonaNeed.NONE,
+    "state.load": PersonaNeed.NONE,
+    "state.list": PersonaNeed.NONE,
     "stream.cancel": PersonaNeed.NONE,
     "stream.read": PersonaNeed.NONE,
     "memory.search": PersonaNeed.ACTIVE,
     "memory.store": PersonaNeed.ACTIVE,
     "memory.stats": PersonaNeed.ACTIVE,
     "memory.get_stats": PersonaNeed.ACTIVE,
+    "memory.list": PersonaNeed.ACTIVE,
+    "memory.get": PersonaNeed.ACTIVE,
+    "memory.edit": PersonaNeed.ACTIVE,
+    "memory.pin": PersonaNeed.ACTIVE,
+    "memory.merge": PersonaNeed.ACTIVE,
+    "memory.forget": PersonaNeed.ACTIVE,
+    "memory.export": PersonaNeed.NONE,
+    "memory.erase": PersonaNeed.NONE,
+    "memory.prune": PersonaNeed.ACTIVE,
+    "memory.prune_all": PersonaNeed.NONE,
+    "memory.prune_recommendations": PersonaNeed.ACTIVE,
+    "memory.prune_stats": PersonaNeed.NONE,
+    "memory.decay_start": PersonaNeed.NONE,
+    "memory.decay_stop": PersonaNeed.NONE,
+    "memory.decay_stats": PersonaNeed.NONE,
+    # Without a persona it means all of them.
+    "memory.decay_force": PersonaNeed.NONE,
+    "memory.search_cross_persona": PersonaNeed.ACTIVE,
+    "memory.shared_stats": PersonaNeed.NONE,
     "persona.memory": PersonaNeed.ACTIVE,
     "persona.get": PersonaNeed.NONE,
     "persona.create": PersonaNeed.NONE,
@@ -63,14 +82,8 @@ PERSONA_NEEDS: dict[str, PersonaNeed] = {
 }
 
 
-class InFlight(Container[JsonId], Sized, Protocol):
-    """Ids of the requests a socket still waits for."""
-
-
-def refusal(in_flight: InFlight, number: JsonId, limit: int) -> DomainError | None:
-    """Why a request may not start now; None: it may. A null id names nothing, so it cannot collide."""
-    if number is not None and number in in_flight:
-        return InvalidRequest("Invalid request: a request with this id is still in flight")
-    if len(in_flight) >= limit:
+def refusal(in_flight: int, limit: int) -> DomainError | None:
+    """Why one more request may not start now; None: it may."""
+    if in_flight >= limit:
         return TooManyRequests(f"At most {limit} requests may be in flight on one socket", limit=limit)
     return None

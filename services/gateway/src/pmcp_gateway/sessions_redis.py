@@ -20,44 +20,51 @@ MAX_CONCURRENT_COMMANDS = 64
 """A thousand sockets may arrive at once; the pool must not open a connection for each."""
 
 
+SESSIONS_A_PASS = 200
+"""In one script, which nobody else's command can run beside."""
+
+
 class RedisSessions:
     def __init__(self, redis: BytesRedis, url: str, *, keep_seconds: int = SESSION_SECONDS) -> None:
         self._redis = redis
         self._keep_seconds = keep_seconds
         self._url = url
         self._open, self._resume = (Script(redis, name) for name in ("open_session", "resume_session"))
+        self._change_session = Script(redis, "write_session")
+        self._expire = Script(redis, "expire_sessions")
         self._gate = asyncio.Semaphore(MAX_CONCURRENT_COMMANDS)
 
     async def save(self, session: Session) -> None:
-        await self._write(session, {})
-
-    async def set_persona(self, session: Session, persona_id: str, persona_name: str) -> None:
-        await self._write(session, {"persona_id": persona_id, "persona_name": persona_name})
-
-    async def _write(self, session: Session, more: dict[str, str]) -> None:
         name = keys.session(session.tenant, session.session_id)
         fields = {
             "tenant": session.tenant,
             "principal": session.principal,
             "connected_at": session.connected_at,
-            **more,
         }
         with broker_errors():
             async with self._gate, self._redis.pipeline(transaction=True) as pipe:
                 pipe.hset(name, mapping=fields)
                 pipe.hsetnx(name, "message_count", "0")
                 pipe.expire(name, self._keep_seconds)
+                pipe.zadd(keys.sessions(session.tenant), {session.session_id: 0}, nx=True)
                 await pipe.execute()
 
+    async def set_persona(self, session: Session, persona_id: str, persona_name: str) -> None:
+        await self._change(session, "set", persona_id, persona_name)
+
     async def leave_persona(self, session: Session, *, anew: bool = False) -> None:
-        name = keys.session(session.tenant, session.session_id)
-        with broker_errors():
-            async with self._gate, self._redis.pipeline(transaction=True) as pipe:
-                pipe.hdel(name, "persona_id", "persona_name")
-                if anew:
-                    pipe.hset(name, "message_count", "0")
-                pipe.expire(name, self._keep_seconds)
-                await pipe.execute()
+        await self._change(session, "anew" if anew else "leave")
+
+    async def _change(self, session: Session, what: str, persona_id: str = "", persona_name: str = "") -> None:
+        tenant, session_id = session.tenant, session.session_id
+        identity = [tenant, session.principal, session.connected_at, session_id]
+        async with self._gate:
+            changed = await self._change_session(
+                [keys.session(tenant, session_id), keys.sessions(tenant)],
+                [session.gen, self._keep_seconds, what, *identity, persona_id, persona_name],
+            )
+        if not changed:
+            raise SessionReplaced
 
     async def open(self, session: Session, token_hash: str, gateway_id: str) -> Session:
         gen = await self._open(
@@ -105,6 +112,19 @@ class RedisSessions:
             persona_id=persona_id.decode() or None,
             persona_name=persona_name.decode() or None,
         )
+
+    async def end_expired(self, tenant: str, keeper: str, lease_seconds: float) -> list[str] | None:
+        ended: list[str] = []
+        while True:
+            ours, seen, gone = await self._expire(
+                [keys.sessions(tenant), keys.SESSIONS_LEASE],
+                [keeper, int(lease_seconds * 1000), SESSIONS_A_PASS, tenant],
+            )
+            if not ours:
+                return None
+            ended += [session_id.decode() for session_id in gone]
+            if seen < SESSIONS_A_PASS:
+                return ended
 
     async def confirm(self, session: Session) -> int | None:
         name = keys.session(session.tenant, session.session_id)

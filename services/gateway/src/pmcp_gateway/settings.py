@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, field_validator
 
-from pmcp_common.configuration import Settings
+from pmcp_common.configuration import LogLevel, Settings, TenantId
 from pmcp_gateway.connection import SocketLimits
 from pmcp_gateway.methods.call import RequestLimits
+from pmcp_gateway.origin import is_loopback
 from pmcp_gateway.outbox import OutboxLimits
 from pmcp_gateway.server import PING_SECONDS
 
@@ -26,16 +27,14 @@ class GatewaySettings(Settings):
         description="sessions, jobs and streams; secret, because it may carry a password",
     )
     gateway_redis_seconds: float = Field(
-        default=1.5,
+        default=0.9,
         gt=0,
         le=30,
-        description="seconds a Redis command may take; tried twice, then the client is told to come back",
+        description="seconds a Redis command may take; then the client is told to come back: within a second",
     )
     persona_url: str = Field(default="http://127.0.0.1:8001", description="the persona service")
     memory_url: str = Field(default="http://127.0.0.1:8002", description="the memory service")
-    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
-        default="local", description="owner of everything this gateway's clients see"
-    )
+    tenant: TenantId = Field(default="local", description="owner of everything this gateway's clients see")
     session_seconds: int = Field(
         default=86_400, ge=60, le=31_536_000, description="seconds without a message after which a session is forgotten"
     )
@@ -53,7 +52,16 @@ class GatewaySettings(Settings):
         default=1024 * 1024, ge=1024, le=2**28, description="bytes waiting for one slow client; then 4010"
     )
     gateway_send_seconds: float = Field(
-        default=10.0, gt=0, le=300, description="seconds one frame may wait for a slow client; then 4010"
+        default=9.0,
+        gt=0,
+        le=300,
+        description="seconds one frame may wait for a slow client; then 4010, at the next second's look",
+    )
+    gateway_heartbeat_seconds: float = Field(
+        default=PING_SECONDS,
+        ge=0.5,
+        le=14,
+        description="seconds between pings to a client; one that leaves two unanswered is gone, at 14 within 35 s",
     )
     gateway_interrupt_seconds: float = Field(
         default=20.0,
@@ -61,18 +69,22 @@ class GatewaySettings(Settings):
         le=600,
         description="seconds after the loss of a socket until `on_interrupt` decides about its replies",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="least level written to standard error; DEBUG may show what players wrote"
-    )
+    log_level: LogLevel = "INFO"
+
+    @field_validator("gateway_host")
+    @classmethod
+    def _loopback(cls, host: str) -> str:
+        if not is_loopback(host):
+            raise ValueError("only loopback addresses (127.0.0.1, ::1, localhost) until authentication exists")
+        return host
 
     def socket_limits(self) -> SocketLimits:
         return SocketLimits(
             max_sockets=self.gateway_max_sockets,
             max_in_flight=self.gateway_max_in_flight,
             max_malformed=self.gateway_max_malformed,
-            interrupt_seconds=self.gateway_interrupt_seconds,
             outbox=OutboxLimits(max_bytes=self.gateway_outbox_bytes, send_seconds=self.gateway_send_seconds),
         )
 
     def request_limits(self) -> RequestLimits:
-        return RequestLimits(max_in_flight=self.gateway_max_in_flight, heartbeat_seconds=PING_SECONDS)
+        return RequestLimits(max_in_flight=self.gateway_max_in_flight, heartbeat_seconds=self.gateway_heartbeat_seconds)

@@ -39,7 +39,10 @@ class SessionStore(Protocol):
     async def get(self, tenant: str, session_id: str) -> Session | None: ...
 
     async def set_persona(self, session: Session, persona_id: str, persona_name: str) -> None:
-        """Also restores the session's identity, should Redis have lost it."""
+        """Also restores the session's identity, should Redis have lost it.
+
+        This and `leave_persona` raise SessionReplaced when a newer socket speaks for the session.
+        """
         ...
 
     async def leave_persona(self, session: Session, *, anew: bool = False) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from pmcp_common.bus import StreamBus
 from pmcp_common.clock import Clock
 from pmcp_common.contracts.closing import CloseCode
-from pmcp_common.contracts.errors import NoActivePersona
-from pmcp_common.peers import CharacterPeer, ConversationPeer, KeepingPeer, MemoryPeer
+from pmcp_common.contracts.errors import NoActivePersona, SessionReplaced
+from pmcp_common.peers import CharacterPeer, ConversationPeer, KeepingPeer, MemoryPeer, SavesPeer, TendingPeer
 from pmcp_common.queue import JobQueue
 from pmcp_gateway.methods.persona_names import PersonaNames
 from pmcp_gateway.outbox import Outbox
@@ -22,6 +22,7 @@ from pmcp_gateway.relay import Relay
 from pmcp_gateway.stores import Session, SessionStore, SightStore, WorkerReports
 from pmcp_gateway.talks import Talks
 from pmcp_gateway.timestamps import Stamps
+from pmcp_gateway.underway import Underway
 
 TOKEN_BYTES = 32
 """256 bits."""
@@ -49,6 +50,9 @@ class Services:
     names: PersonaNames
     conversations: ConversationPeer
     keeping: KeepingPeer
+    tending: TendingPeer
+    saves: SavesPeer
+    underway: Underway
     talks: Talks
     sights: SightStore
     clock: Clock
@@ -148,9 +152,24 @@ async def ensure_session(services: Services, call: Call) -> None:
         connection.stored = True
 
 
+async def ensure_current(services: Services, call: Call) -> None:
+    """Raises SessionReplaced when a newer socket speaks for the session, which this one has not heard of yet."""
+    session = call.connection.session
+    stored = await services.sessions.generation(session.tenant, session.session_id)
+    if stored is not None and stored > session.gen:
+        raise SessionReplaced
+
+
 async def with_persona(services: Services, call: Call) -> Call:
     """The call with the session's persona. Raises NoActivePersona."""
     session = await services.sessions.get(call.tenant, call.session_id)
     if session is None or session.persona_id is None:
         raise NoActivePersona
     return replace(call, persona_id=session.persona_id)
+
+
+async def chosen_persona(services: Services, call: Call, reference: str | None, player: str) -> str:
+    """The id of the persona named, else of the active one, which the dispatcher has read. Raises PersonaNotFound."""
+    if reference is None:
+        return call.persona_id or ""
+    return (await services.names.resolve(call.tenant, reference, player))[0]

@@ -70,6 +70,9 @@ class _WholeReply:
         if isinstance(event, End) and not self.end.done():
             self.end.set_result(event)
 
+    def restart(self, epoch: str) -> None:
+        """Nothing was shown."""
+
     def give_up(self, error: DomainError) -> None:
         if not self.end.done():
             self.end.set_exception(error)
@@ -166,6 +169,7 @@ def result_of(end: End) -> ChatResult:
         message_id=end.message_id,
         state=end.state,
         finish_reason=end.finish_reason,
+        rung=end.rung,
         degraded=end.degraded,
         persisted=end.persisted,
         memory=end.memory,

@@ -15,7 +15,8 @@ from pmcp_common.contracts.memory_models import (
     PersonaMemoryParams,
     PersonaMemoryResult,
 )
-from pmcp_gateway.methods.call import Call, Services
+from pmcp_gateway.methods.call import Call, Services, chosen_persona
+from pmcp_gateway.methods.memory_life import related_ids
 from pmcp_gateway.timestamps import timestamp
 
 ANYTHING = "what happened lately"
@@ -24,16 +25,16 @@ ANYTHING = "what happened lately"
 
 async def store(services: Services, call: Call, params: MemoryStoreParams) -> dict[str, Any]:
     player = call.player(params.player_id)
-    related = {"related_personas": params.related_personas} if params.related_personas else {}
+    persona_id = await chosen_persona(services, call, params.persona_id, player)
     memory = MemoryToStore(
         content=params.content,
         memory_type=params.memory_type,
         importance=params.importance,
         emotional_valence=params.emotional_valence,
         visibility=params.visibility,
-        metadata={**params.metadata, **related},
+        related_personas=await related_ids(services, call, params.related_personas, player),
+        metadata=params.metadata,
     )
-    persona_id = await _persona(services, call, params.persona_id, player)
     stored = await services.keeping.store(
         call.tenant, StoreMemories(persona_id=persona_id, player_id=player, memories=(memory,))
     )
@@ -42,7 +43,7 @@ async def store(services: Services, call: Call, params: MemoryStoreParams) -> di
 
 async def stats(services: Services, call: Call, params: MemoryStatsParams) -> dict[str, Any]:
     player = call.player(params.player_id)
-    persona_id = await _persona(services, call, params.persona_id, player)
+    persona_id = await chosen_persona(services, call, params.persona_id, player)
     found = await services.memories.stats(call.tenant, persona_id, player)
     fields = found.model_dump(include=set(MemoryStatsResult.model_fields), exclude_none=True)
     return MemoryStatsResult(**fields).model_dump(mode="json", exclude_none=True)
@@ -50,7 +51,7 @@ async def stats(services: Services, call: Call, params: MemoryStatsParams) -> di
 
 async def get_stats(services: Services, call: Call, params: MemoryStatsParams) -> dict[str, Any]:
     player = call.player(params.player_id)
-    persona_id = await _persona(services, call, params.persona_id, player)
+    persona_id = await chosen_persona(services, call, params.persona_id, player)
     found = await services.memories.stats(call.tenant, persona_id, player)
     return MemoryGetStatsResult(
         total_memories=found.total_memories,
@@ -83,10 +84,3 @@ async def of_active(services: Services, call: Call, params: PersonaMemoryParams)
         query=params.query,
         total_found=len(found),
     ).model_dump(mode="json")
-
-
-async def _persona(services: Services, call: Call, reference: str | None, player: str) -> str:
-    """The one named, else the active one, which the dispatcher has read."""
-    if reference is None:
-        return call.persona_id or ""
-    return (await services.names.resolve(call.tenant, reference, player))[0]

@@ -6,8 +6,8 @@ from typing import Any
 
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import DomainError, PersonaUnavailable
-from pmcp_common.contracts.methods import (
-    OfPlayer,
+from pmcp_common.contracts.method_models import OfPlayer
+from pmcp_common.contracts.persona_choice_models import (
     PersonaListItem,
     PersonaListResult,
     PersonaStatusParams,

@@ -1,44 +1,93 @@
 """Which persona a reference (id or name, any case) means: a bounded, short-lived memory of the persona service's word.
 
 Short-lived, because a persona may be renamed or deleted; the worker reads the persona itself anew for each reply.
+While the service is away its last word counts, or that of the workers' copies: a message must not be refused for it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
 
 from pmcp_common.clock import Clock
+from pmcp_common.contracts.errors import PERSONA_NOT_FOUND, UNAVAILABLE, DomainError
 from pmcp_common.peers import PersonaPeer
+
+log = logging.getLogger(__name__)
 
 LIFETIME_SECONDS = 5.0
 MAX_ENTRIES = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class PersonaName:
+    id: str
+    name: str
+
+
+class PersonaCopies(Protocol):
+    """Port: the copies of personas that the workers keep for an outage. Raises Unavailable.
+    Adapter: `persona_copies_redis`."""
+
+    async def find(self, tenant: str, reference: str) -> PersonaName | None:
+        """By id or name, in any case."""
+        ...
+
+
 class PersonaNames:
-    def __init__(self, personas: PersonaPeer, clock: Clock) -> None:
+    def __init__(self, personas: PersonaPeer, clock: Clock, copies: PersonaCopies | None = None) -> None:
         self._personas = personas
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], tuple[float, str, str]] = OrderedDict()
+        self._copies = copies
+        self._known: OrderedDict[tuple[str, str], tuple[float, PersonaName]] = OrderedDict()
+        """With the time until which nobody is asked again."""
 
     async def resolve(self, tenant: str, reference: str, player_id: str) -> tuple[str, str]:
-        """Id and name. Raises PersonaNotFound (which is not remembered)."""
+        """Id and name. Raises PersonaNotFound (which is not remembered); Unavailable for one never heard of."""
         key = (tenant, reference.lower())
-        now = self._clock.monotonic()
         entry = self._known.get(key)
-        if entry is not None and now - entry[0] < LIFETIME_SECONDS:
-            return entry[1], entry[2]
-        persona = (await self._personas.get(tenant, reference, player_id)).persona
-        self._known[key] = (now, persona.id, persona.name)
+        if entry is not None and self._clock.monotonic() < entry[0]:
+            return entry[1].id, entry[1].name
+        try:
+            persona = (await self._personas.get(tenant, reference, player_id)).persona
+            found = PersonaName(persona.id, persona.name)
+        except DomainError as error:
+            if error.code == PERSONA_NOT_FOUND.code:
+                self._known.pop(key, None)
+            if error.code != UNAVAILABLE.code:
+                raise
+            # Read again: it may have been told meanwhile that the persona is gone.
+            entry = self._known.get(key)
+            last = entry[1] if entry is not None else await self._copy(tenant, reference)
+            if last is None:
+                raise
+            found = last
+        self._keep(key, found)
+        return found.id, found.name
+
+    async def _copy(self, tenant: str, reference: str) -> PersonaName | None:
+        try:
+            return None if self._copies is None else await self._copies.find(tenant, reference)
+        except DomainError as error:
+            log.warning("no copy of the persona", extra={"code": error.code})
+            return None
+
+    def _keep(self, key: tuple[str, str], found: PersonaName) -> None:
+        # Also after an outage's word: each message would wait for the service's time-out otherwise.
+        self._known[key] = (self._clock.monotonic() + LIFETIME_SECONDS, found)
         self._known.move_to_end(key)
         if len(self._known) > MAX_ENTRIES:
             self._known.popitem(last=False)
-        return persona.id, persona.name
 
     def forget(self, tenant: str, persona_id: str) -> None:
         """It was renamed or deleted."""
-        for key, entry in list(self._known.items()):
-            if key[0] == tenant and entry[1] == persona_id:
+        for key, (_, found) in list(self._known.items()):
+            if key[0] == tenant and found.id == persona_id:
                 del self._known[key]
 
-    def forget_all(self) -> None:
-        self._known.clear()
+    def doubt_all(self) -> None:
+        """Any of them may have been renamed or deleted: each is asked for anew, as far as there is somebody to ask."""
+        for key, (_, found) in self._known.items():
+            self._known[key] = (float("-inf"), found)

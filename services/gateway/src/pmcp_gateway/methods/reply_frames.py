@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pmcp_common.contracts.errors import BY_CODE, INTERNAL_ERROR, LLM_ERROR, DomainError
-from pmcp_common.contracts.frames import ERROR, chunk_result, end_result, lost_result, start_result
+from pmcp_common.contracts.frames import ERROR, chunk_result, end_result, lost_result, restart_result, start_result
 from pmcp_common.contracts.jobs import Accepted, Delta, End, StreamEvent
 from pmcp_common.contracts.methods import ChatParams
 from pmcp_gateway import protocol
@@ -59,8 +60,32 @@ class LiveReply:
         return self._reply.head
 
 
+class Chunks:
+    """An `outbox.ChunkRenderer`: the text of one epoch. What waits in the outbox stays of it, whatever follows."""
+
+    def __init__(self, wrap: Envelope, epoch: str) -> None:
+        self._wrap = wrap
+        self._epoch = epoch
+        self._count = self._chars = 0
+
+    def skip(self, delta: Delta) -> None:
+        """The client has it already."""
+        self._count += 1
+        self._chars += len(delta.text)
+
+    def render(self, deltas: list[Delta], timestamp: str) -> bytes:
+        delta = deltas[-1]
+        if len(deltas) > 1:
+            delta = Delta(delta.stream_id, delta.seq, delta.attempt, "".join(part.text for part in deltas))
+        self.skip(delta)
+        result = chunk_result(delta, self._epoch, timestamp, self._count, self._chars)
+        if len(deltas) > 1:
+            result["first_seq"] = deltas[0].seq
+        return self._wrap(result, None)
+
+
 class StreamedReply:
-    """A `relay.Receiver` and an `outbox.ChunkRenderer`."""
+    """A `relay.Receiver`."""
 
     def __init__(
         self, services: Services, connection: Connection, method: str, envelope: Envelope, *, shown_seq: int = 0
@@ -72,9 +97,9 @@ class StreamedReply:
         self._wrap = envelope
         self._accepted = Accepted("", "", "", "", "")
         self._shown_seq = shown_seq
+        self._start: dict[str, Any] = {}
         self._pieces: list[str] = []
-        self._chunks = 0
-        self._chars = 0
+        self._chunks = Chunks(envelope, "")
         self._read_seq = 0
         self.outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """The state of the end frame, once it waits to be sent."""
@@ -87,21 +112,31 @@ class StreamedReply:
     def begin(self, accepted: Accepted) -> None:
         """Names the stream; its first events may come."""
         self._accepted = accepted
+        self._chunks = Chunks(self._wrap, accepted.epoch)
+        self._start = {"stream_id": accepted.stream_id}
 
     def start(self, accepted: Accepted, params: ChatParams) -> None:
         self.begin(accepted)
         now, durability = self._services.stamps.now(), self._services.durability()
-        self._outbox.put(self._wrap(start_result(accepted, params.message, params.token_budget, now, durability), None))
+        self._start = start_result(accepted, params.message, params.token_budget, now, durability)
+        self._outbox.put(self._wrap(self._start, None))
+
+    def restart(self, epoch: str) -> None:
+        self._accepted = replace(self._accepted, epoch=epoch)
+        self._pieces.clear()
+        self._chunks = Chunks(self._wrap, epoch)
+        self._read_seq = self._shown_seq = 0
+        now, durability = self._services.stamps.now(), self._services.durability()
+        self._outbox.put(self._wrap(restart_result(self._start, epoch, now, durability), None))
 
     def take(self, event: StreamEvent) -> None:
         self._read_seq = event.seq
         if isinstance(event, Delta):
             self._pieces.append(event.text)
             if event.seq > self._shown_seq:
-                self._outbox.put_chunk(self, event)
+                self._outbox.put_chunk(self._chunks, event)
             else:
-                self._chunks += 1
-                self._chars += len(event.text)
+                self._chunks.skip(event)
             return
         if event.seq > self._shown_seq:
             error = _late_error(self._method, event) if event.state == "failed" else None
@@ -126,17 +161,6 @@ class StreamedReply:
     def _finish(self, state: str) -> None:
         if not self.outcome.done():
             self.outcome.set_result(state)
-
-    def render(self, deltas: list[Delta], timestamp: str) -> bytes:
-        delta = deltas[-1]
-        if len(deltas) > 1:
-            delta = Delta(delta.stream_id, delta.seq, delta.attempt, "".join(part.text for part in deltas))
-        self._chunks += 1
-        self._chars += len(delta.text)
-        result = chunk_result(delta, self._accepted.epoch, timestamp, self._chunks, self._chars)
-        if len(deltas) > 1:
-            result["first_seq"] = deltas[0].seq
-        return self._wrap(result, None)
 
 
 def _late_error(method: str, end: End) -> dict[str, Any]:

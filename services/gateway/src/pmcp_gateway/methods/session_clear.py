@@ -14,7 +14,9 @@ async def clear(services: Services, call: Call, params: SessionClearParams) -> d
     await services.talks.leave(call.tenant, call.session_id)
     forgotten = None
     if params.forget:
-        answer = await services.conversations.forget_player(call.tenant, call.player(params.player_id))
+        player = call.player(params.player_id)
+        answer = await services.conversations.forget_player(call.tenant, player)
+        await services.saves.forget_personas(call.tenant, player)
         forgotten = answer.model_dump()
     return SessionClearResult(message="Session cleared", session_id=call.session_id, forgotten=forgotten).model_dump(
         mode="json"

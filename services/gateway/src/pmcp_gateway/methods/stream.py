@@ -8,7 +8,12 @@ from typing import Any
 from pmcp_common.contracts.errors import StreamPosition
 from pmcp_common.contracts.frames import chunk_result, end_result
 from pmcp_common.contracts.jobs import Delta, StreamEvent, StreamPage, text_of
-from pmcp_common.contracts.methods import StreamCancelParams, StreamCancelResult, StreamReadParams, StreamReadResult
+from pmcp_common.contracts.stream_models import (
+    StreamCancelParams,
+    StreamCancelResult,
+    StreamReadParams,
+    StreamReadResult,
+)
 from pmcp_gateway.methods.call import Call, Services
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import DomainError
-from pmcp_common.contracts.methods import NoParams, SystemModelsResult, SystemStatusResult
+from pmcp_common.contracts.methods import NoParams, OfPlayer, SystemModelsResult, SystemStatusResult
 from pmcp_common.contracts.personas import PersonaView
 from pmcp_gateway.methods.call import Call, Services
 from pmcp_gateway.stores import ModelReport
@@ -40,13 +40,13 @@ def _reason(report: ModelReport | None) -> str | None:
     return None if report.ok else report.reason or "The model server gives no reason"
 
 
-async def status(services: Services, call: Call, _params: NoParams) -> dict[str, Any]:
-    now = _now_ms(services)
+async def status(services: Services, call: Call, params: OfPlayer) -> dict[str, Any]:
+    now, player = _now_ms(services), call.player(params.player_id)
     reports = await services.reports.models(call.tenant, now)
     conversations = await services.reports.active_conversations(call.tenant, now - ACTIVE_CONVERSATION_MS)
     session = await services.sessions.get(call.tenant, call.session_id)
     persona_id = session.persona_id if session else None
-    personas = await _personas(services, call)
+    personas = await _personas(services, call, player)
     llm_available = any(report.ok for report in reports)
     return SystemStatusResult(
         system_status="operational" if llm_available and personas is not None else "degraded",
@@ -55,15 +55,15 @@ async def status(services: Services, call: Call, _params: NoParams) -> dict[str,
         available_personas=None if personas is None else sum(p.interaction_state.is_available for p in personas),
         active_conversations=conversations,
         current_persona=persona_id,
-        current_conversation=persona_id and keys.conversation_id(call.tenant, persona_id, call.session_id),
+        current_conversation=persona_id and keys.conversation_id(call.tenant, persona_id, player),
         timestamp=services.stamps.now(),
     ).model_dump(mode="json")
 
 
-async def _personas(services: Services, call: Call) -> tuple[PersonaView, ...] | None:
+async def _personas(services: Services, call: Call, player: str) -> tuple[PersonaView, ...] | None:
     """None: the persona service is away, which the status then says."""
     try:
-        return await services.personas.list(call.tenant, call.session_id)
+        return await services.personas.list(call.tenant, player)
     except DomainError:
         return None
 
