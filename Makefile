@@ -10,7 +10,7 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 # More flags for the command: make up ARGS="--gateways 2"
 ARGS ?=
 
-.PHONY: help demo up chat verify simulate check-settings test faults check format bench soak docs lock clean
+.PHONY: help demo up chat verify simulate check-settings test faults check format bench bench-cost soak docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,10 +33,10 @@ simulate: $(VENV)/.stamp-local ## let two personas of a running stack talk to ea
 check-settings: $(VENV)/.stamp-local ## every setting with its value, unit and reason
 	@$(VENV)/bin/pmcp check-settings
 
-test: $(VENV)/.stamp-dev ## all tests but the faults', on real PostgreSQL, Valkey and the small model
-	@$(PYTHON) -m pytest tests --ignore=tests/faults $(ARGS)
+test: $(VENV)/.stamp-dev ## all tests, on real PostgreSQL, Valkey and the small model; the faults in their short form
+	@$(PYTHON) -m pytest tests $(ARGS)
 
-faults: $(VENV)/.stamp-dev ## one fault after the other under running conversations, three minutes
+faults: $(VENV)/.stamp-dev ## one fault after the other under running conversations, with what was measured: four minutes
 	@$(PYTHON) -m pytest tests/faults $(ARGS)
 
 check: $(VENV)/.stamp-dev ## format, lint, types, import rules, unit tests: under a minute
@@ -53,8 +53,15 @@ format: $(VENV)/.stamp-dev ## write all files in the house format
 bench: $(VENV)/.stamp-dev ## measure the stack against a fake model server
 	@$(PYTHON) -m bench $(ARGS)
 
-soak: $(VENV)/.stamp-dev ## half an hour of random faults; ARGS="--seed 1 --minutes 5 --streams 3000"
-	@$(PYTHON) -m bench.soak $(ARGS)
+bench-cost: $(VENV)/.stamp-dev ## measure the stack with and without its guarantees, by turns
+	@$(PYTHON) -m bench.guarantees $(ARGS)
+
+# Both run, whatever the first one finds.
+soak: $(VENV)/.stamp-dev ## every fault in its long form, then half an hour of random ones; ARGS="--seed 1 --minutes 5"
+	@failed=0; rm -f .pmcp/soak/faults.json; \
+	$(PYTHON) -m pytest tests/faults --fault-size long --fault-figures .pmcp/soak/faults.json || failed=1; \
+	$(PYTHON) -m bench.soak --measured .pmcp/soak/faults.json $(ARGS) || failed=1; \
+	exit $$failed
 
 docs: $(VENV)/.stamp-local ## write the pages and files of docs/ that come from the code
 	@$(PYTHON) -m pmcp_common.contracts.document > docs/protocol.md.new

@@ -5,14 +5,16 @@ Rule: each is a context manager that leaves nothing running, and gives a `System
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from bench.processes import Family, free_port
 from bench.scenarios import System
 from pmcp_local.model_choice import ModelChoice
 from pmcp_local.part import Part
 from pmcp_local.running import running_stack
+from pmcp_local.services import PACKAGES
 from pmcp_local.settings import default_ports, read_settings
 from pmcp_local.supervisor import Report
 from pmcp_local.valkey import find_server, server_command
@@ -39,8 +41,12 @@ async def bare_relay(directory: Path, model_url: str) -> AsyncIterator[System]:
 
 
 @asynccontextmanager
-async def real_path(directory: Path, model_url: str, say: Say) -> AsyncIterator[System]:
-    """Every service as its own process on embedded PostgreSQL and Valkey, on free ports."""
+async def real_path(
+    directory: Path, model_url: str, say: Say, *, name: str = "path", packages: Mapping[str, str] | None = None
+) -> AsyncIterator[System]:
+    """Every service as its own process on embedded PostgreSQL and Valkey, on free ports.
+
+    `packages`: other modules for some kinds of process."""
     ports = {name: free_port() for name in default_ports()}
     settings = read_settings(
         {
@@ -54,8 +60,10 @@ async def real_path(directory: Path, model_url: str, say: Say) -> AsyncIterator[
     )
     choice = ModelChoice("ollama", model_url, "bench:latest", embedded=False, because="bench")
     report = Report(ready=lambda part, seconds: announce(say, part, seconds), trouble=say)
-    async with running_stack(settings, choice, report) as stack:
-        yield System("path", stack.gateway_urls[0], lambda: roles_of(stack.pids))
+    async with AsyncExitStack() as held:
+        with patch.dict(PACKAGES, packages or {}):
+            stack = await held.enter_async_context(running_stack(settings, choice, report))
+        yield System(name, stack.gateway_urls[0], lambda: roles_of(stack.pids))
 
 
 def announce(say: Say, part: Part, seconds: float) -> None:

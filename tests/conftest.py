@@ -36,6 +36,13 @@ LOG_MAX_BYTES = 50_000_000
 T = TypeVar("T")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    faults = parser.getgroup("faults", "tests/faults")
+    faults.addoption("--fault-size", choices=("short", "long"), default="short", help="long: the sizes of `make soak`")
+    faults.addoption("--fault-figures", type=Path, help="file for what the fault tests measured")
+    faults.addoption("--isolated", action="store_true", help="this run has a network and mounts of its own")
+
+
 class Server:
     """A server process that a test may start, stop, kill, pause and start again on the same port and files."""
 

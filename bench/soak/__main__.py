@@ -17,12 +17,13 @@ from pathlib import Path
 import orjson
 import uvloop
 
+from bench.soak import measured
 from bench.soak.crowd import Crowd
 from bench.soak.fault_stack import FaultStack, fault_stack
 from bench.soak.figures import costs, course_of, lived_through_a_fault
 from bench.soak.hazards import CHOICES, Choice, Hazards, storm
 from bench.soak.holdings import verdict
-from bench.soak.report import Run, document, markdown
+from bench.soak.report import Run, document, markdown, with_report
 from pmcp_common.testing.fake_model_script import Script
 from pmcp_common.testing.history import Recorder, read_history
 from pmcp_common.testing.history_checker import Report
@@ -55,6 +56,10 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=32, help="talking at a time")
     parser.add_argument("--faults", default=",".join(names), help="which, comma-separated; all: " + ", ".join(names))
     parser.add_argument("--directory", type=Path, default=Path(".pmcp/soak"), help="data, logs and history of the run")
+    parser.add_argument(
+        "--measured", type=Path, help="what `pytest tests/faults --fault-figures FILE` wrote: reported too"
+    )
+    parser.add_argument("--page", type=Path, help="page whose marked part becomes the report: docs/reliability.md")
     return parser.parse_args(arguments)
 
 
@@ -83,7 +88,7 @@ async def soak(options: argparse.Namespace, directory: Path, seed: int) -> int:
             minutes = (time.monotonic() - started) / 60
             report = await verdict(stack, recorder, path, SETTLE_SECONDS)
     run = _run(seed, minutes, options.clients, crowd, path)
-    return _tell(run, report, path, directory)
+    return _tell(run, report, path, directory, options)
 
 
 def _quiet(text: str) -> None:
@@ -134,10 +139,13 @@ def _ending(end: dict[str, object] | None) -> str:
     return str(end.get("state", "failed"))
 
 
-def _tell(run: Run, report: Report, path: Path, directory: Path) -> int:
+def _tell(run: Run, report: Report, path: Path, directory: Path, options: argparse.Namespace) -> int:
     table = costs(course_of(read_history(path)))
-    text = markdown(run, report, table)
+    findings = measured.read(options.measured) if options.measured and options.measured.exists() else None
+    text = markdown(run, report, table, findings)
     (directory / "report.md").write_text(text)
+    if options.page is not None:
+        options.page.write_text(with_report(options.page.read_text(), text))
     (directory / "report.json").write_bytes(orjson.dumps(document(run, report, table), option=orjson.OPT_INDENT_2))
     print(text)
     for violation in report.violations[:50]:
@@ -152,6 +160,8 @@ def main() -> None:
     directory.mkdir(parents=True)
     try:
         chosen(options.faults)
+        if options.page is not None:
+            with_report(options.page.read_text(), "")
         sys.exit(uvloop.run(soak(options, directory, seed)))
     except (ValueError, StackError) as error:
         sys.exit(f"soak: {error}")

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import aiohttp
 
 from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import Script
@@ -31,6 +35,9 @@ MODEL = "llama3.1:8b"
 TENANT = "local"
 MAX_RESTARTS = 10_000  # faults are the purpose here; the pause between restarts still grows to 8 s
 POLL_SECONDS = 0.02
+ROOM = 4
+"""Replicas of one part, at most."""
+LISTENING_PORTS = range(12_000, 32_000, ROOM)
 Say = Callable[[str], None]
 
 
@@ -78,6 +85,13 @@ class FaultStack:
         reserved = {getattr(self.settings, other) for other in default_ports()}
         return HOST, ports.count_up(getattr(self.settings, f"{kind}_port"), index + 1, reserved)[index]
 
+    async def metric(self, name: str, series: str) -> float:
+        """Of the part's own page, for instance `pmcp_gateway_closed_total{code="4010"}`; 0 when it is not there."""
+        host, port = self.address_of(name)
+        async with aiohttp.ClientSession() as http, http.get(f"http://{host}:{port}/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{series} "))
+
     async def back(self, name: str, old_pid: int, timeout_seconds: float = 60.0) -> float:
         """Waits until another process of this name listens; returns when that was (monotonic). Raises TimeoutError."""
         await until(lambda: self.running.pids.get(name) not in (None, old_pid), timeout_seconds)
@@ -88,6 +102,23 @@ class FaultStack:
         """Every proxy behaves again; the model server's script is the caller's."""
         for proxy in (self.redis, self.postgres, self.model_door, *self.doors):
             await proxy.heal()
+
+
+def _ports_with_room(names: Sequence[str]) -> dict[str, int]:
+    """A free port for each name with free ones behind it, for replicas; none that the kernel gives to clients."""
+    starts = iter(random.SystemRandom().sample(LISTENING_PORTS, len(LISTENING_PORTS)))
+    return {
+        name: next(start for start in starts if all(_is_free(start + more) for more in range(ROOM))) for name in names
+    }
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as plug:
+        try:
+            plug.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 async def listens(address: tuple[str, int]) -> bool:
@@ -125,9 +156,7 @@ async def fault_stack(
 ) -> AsyncIterator[FaultStack]:
     """`overrides`: further variables for the services. Raises StackError when a part does not start."""
     directory = directory.absolute()  # noqa: ASYNC240 - once, before anything runs
-    names = default_ports()
-    # Replicas count up from their first port, so each name gets a few of its own.
-    free = dict(zip(names, ports.find_free(len(names) * 4)[::4], strict=True))
+    free = _ports_with_room(default_ports())
     settings = read_settings(
         {
             "data_dir": directory,

@@ -115,11 +115,11 @@ def costs(course: Course) -> list[Cost]:
     """Dearest first."""
     by_name: dict[str, list[tuple[FaultDone, float, float]]] = defaultdict(list)
     waits = sorted(course.waits)
+    longest = longest_of(waits)
     silences = list(shared_silences(waits))
     for fault in course.faults:
-        by_name[f"{fault.target} {fault.action}"].append(
-            (fault, recovery(fault, waits), sum(end - start for start, end in silences if _touches(fault, start, end)))
-        )
+        unserved = sum(end - start for start, end in silences if _touches(fault, start, end))
+        by_name[f"{fault.target} {fault.action}"].append((fault, recovery(fault, waits, longest), unserved))
     found = [_cost(name, rows) for name, rows in by_name.items()]
     return sorted(found, key=lambda cost: (-cost.unavailable_mean, -cost.recovery_max))
 
@@ -140,10 +140,18 @@ def _cost(name: str, rows: list[tuple[FaultDone, float, float]]) -> Cost:
     )
 
 
-def recovery(fault: FaultDone, waits: list[Span]) -> float:
-    """Seconds from the fault's begin to the end of the longest wait that was going on then or began under it."""
+def longest_of(waits: list[Span]) -> float:
+    return max((end - start for start, end in waits), default=0.0)
+
+
+def recovery(fault: FaultDone, waits: list[Span], longest_wait: float = float("inf")) -> float:
+    """Seconds from the fault's begin to the end of the longest wait that was going on then or began under it.
+
+    `waits` is sorted; none of them is longer than `longest_wait`, so that older ones need not be looked at.
+    """
     longest = 0.0
-    for start, end in waits[: bisect.bisect_right(waits, (fault.until + AFTER_SECONDS, float("inf")))]:
+    first = bisect.bisect_left(waits, (fault.at - longest_wait, 0.0))
+    for start, end in waits[first : bisect.bisect_right(waits, (fault.until + AFTER_SECONDS, float("inf")))]:
         if end > fault.at:
             longest = max(longest, end - max(start, fault.at))
     return longest
@@ -153,11 +161,13 @@ def shared_silences(waits: list[Span]) -> Iterator[Span]:
     """Times of more than SILENCE_SECONDS in which somebody waited and nobody saw anything. `waits` is sorted."""
     moments = sorted({end for _, end in waits})
     starts = [start for start, _ in waits]
+    longest = longest_of(waits)
     for before, after in itertools.pairwise(moments):
         if after - before <= SILENCE_SECONDS:
             continue
         # The one whose wait ended the silence waited at least from its own start.
-        waiting_since = min((start for start, end in waits[: bisect.bisect_left(starts, after)] if end >= after))
+        older = waits[bisect.bisect_left(starts, after - longest) : bisect.bisect_left(starts, after)]
+        waiting_since = min(start for start, end in older if end >= after)
         begin = max(before, waiting_since)
         if after - begin > SILENCE_SECONDS:
             yield begin, after

@@ -11,8 +11,10 @@ import random
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+
+import asyncpg
 
 from bench.soak.fault_stack import FaultStack
 from pmcp_common.testing.fake_model_script import Behaviour, Kind
@@ -22,6 +24,7 @@ from pmcp_common.testing.history_entries import FaultDone
 from pmcp_common.testing.process_killer import Action, Outcome, ProcessKiller, Target
 
 BACK_SECONDS = 60.0
+SEARCHED, SEARCHED_NAME, SEARCHED_AWAY = "memory.visible_memories", "visible_memories", "visible_memories_away"
 Hazard = Callable[["Hazards"], Awaitable[None]]
 
 
@@ -110,6 +113,37 @@ class Hazards:
             finally:
                 proxy.pass_through()
 
+    # ---- one part of Postgres
+
+    @asynccontextmanager
+    async def searching_fails(self) -> AsyncIterator[None]:
+        """What every search of memories reads through is not there inside the block; all else of Postgres is."""
+        connection = await asyncpg.connect(self.stack.postgres_dsn)
+        try:
+            async with self.noted("search", "fails"):
+                await connection.execute(f"ALTER FUNCTION {SEARCHED} RENAME TO {SEARCHED_AWAY}")
+                try:
+                    yield
+                finally:
+                    await connection.execute(f"ALTER FUNCTION memory.{SEARCHED_AWAY} RENAME TO {SEARCHED_NAME}")
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def searching_hangs(self) -> AsyncIterator[None]:
+        """The table of memories is locked inside the block: a search waits, all else of Postgres works."""
+        connection = await asyncpg.connect(self.stack.postgres_dsn)
+        try:
+            async with self.noted("search", "hangs"), connection.transaction():
+                await connection.execute("LOCK TABLE memory.memories IN ACCESS EXCLUSIVE MODE")
+                yield
+        finally:
+            await connection.close()
+
+    async def hold(self, fault: AbstractAsyncContextManager[None], seconds: float) -> None:
+        async with fault:
+            await asyncio.sleep(seconds)
+
     # ---- the model server
 
     async def misbehave(self, kind: Kind, calls: int) -> None:
@@ -163,6 +197,9 @@ CHOICES: tuple[Choice, ...] = (
     Choice("redis cut", 3, lambda h: h.cut(h.stack.redis, "redis", 0.5)),
     Choice("postgres silent", 2, lambda h: h.silence(h.stack.postgres, "postgres", h.chance.uniform(1, 20))),
     Choice("postgres stopped", 2, lambda h: h.stop(h.stack.postgres, "postgres", h.chance.uniform(1, 20))),
+    Choice("search fails", 1, lambda h: h.hold(h.searching_fails(), h.chance.uniform(1, 10))),
+    Choice("search hangs", 1, lambda h: h.hold(h.searching_hangs(), h.chance.uniform(1, 10))),
+    Choice("redis wipe", 2, lambda h: h.wipe_redis()),
     Choice("model silent", 1, lambda h: h.silence(h.stack.model_door, "model", h.chance.uniform(0.5, 4))),
     Choice("model cut", 2, lambda h: h.cut(h.stack.model_door, "model", 0.5)),
     Choice("clients cut", 8, lambda h: h.cut(h.some_door(), "clients", 0.7)),

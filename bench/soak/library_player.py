@@ -22,6 +22,7 @@ from pmcp_client.backoff import Reconnect
 from pmcp_client.connection import Client
 from pmcp_client.failures import CallFailed, ClientError, StreamFailed
 from pmcp_client.stream import ReplyStream
+from pmcp_common.contracts.frames import START
 
 QUICK = Reconnect(first_seconds=0.1, longest_seconds=2.0)
 """Shipped are 0.5 s and 30 s: a crowd of thousands needs them, this one does not."""
@@ -78,6 +79,10 @@ class LibraryPlayer(Player):
     def answered(self, key: str, frame: Frame) -> None:
         told = next(one for one in self.told if one.params["idempotency_key"] == key)
         result = frame.get("result") or {}
+        if told.stream == result.get("stream_id") and result.get("event_type") == START and "recovered" not in result:
+            # Asked for again, by its message: from the beginning, or anew.
+            kept = result["epoch"] == told.epoch
+            self.record.resumed(told.stream, result["epoch"], 0, recovered=kept, reason="" if kept else "epoch_changed")
         if "event_type" in result and ("seq" in result or told.stream):
             self.saw(frame | {"id": told.request}, result)
 
@@ -147,6 +152,7 @@ class LibraryPlayer(Player):
             return self._client
 
     async def _open_recording(self, url: str) -> RecordingSocket:
+        self.reconnecting()
         socket = await open_websocket(
             url,
             compression=None,

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 
 from bench.soak.link import Link, Lost
 from bench.soak.told import Frame, Told
-from pmcp_common.contracts.errors import BY_CODE
+from pmcp_common.contracts.errors import BY_CODE, SESSION_EXPIRED, SESSION_REFUSED
 from pmcp_common.contracts.frames import START
 from pmcp_common.testing.history import Recorder
 
@@ -34,6 +34,7 @@ FIRST_BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 1.0
 CALL_SECONDS = 10.0
 READ_PAUSE_SECONDS = 0.1
+GONE = frozenset({SESSION_EXPIRED.code, SESSION_REFUSED.code})
 
 
 class Way(StrEnum):
@@ -189,12 +190,19 @@ class Player:
             params = {"stream_id": told.stream, "epoch": told.epoch, "after_seq": told.last_seq, "limit": 1000}
             answer = await self.call("stream.read", params, link=link)
             if answer.get("error"):
+                self._follow_epoch(told, answer["error"].get("data") or {})
                 await asyncio.sleep(0.5)
                 continue
             for event in answer["result"]["events"]:
                 self.record.wire({"method": "stream.event", "params": event})
                 told.take(event, time.monotonic())
             await asyncio.sleep(READ_PAUSE_SECONDS)
+
+    def _follow_epoch(self, told: Told, data: Mapping[str, Any]) -> None:
+        """The server lost its data: the reply is read anew."""
+        if data.get("reason") == "epoch_changed":
+            self.record.resumed(told.stream, data["epoch"], 0, recovered=False, reason="epoch_changed")
+            told.begin_anew(data["epoch"])
 
     async def call(self, method: str, params: Mapping[str, Any], *, link: Link | None = None) -> Frame:
         """One answer. Raises Lost, TimeoutError."""
@@ -236,7 +244,13 @@ class Player:
                     backoff = min(MAX_BACKOFF_SECONDS, backoff * 2)
             return self._link
 
+    def reconnecting(self) -> None:
+        """An attempt to connect begins; the last one of them is the one that worked."""
+        for told in self.told:
+            told.is_connecting()
+
     async def _open(self, url: str) -> None:
+        self.reconnecting()
         socket = await open_websocket(
             url,
             compression=None,
@@ -266,6 +280,9 @@ class Player:
                 self._keep_session(answer["result"])
                 self._note_recoveries(link, cut, answer["result"]["streams"])
                 return
+            if answer["error"]["code"] in GONE:  # the gateway closes this socket; the next one opens a session
+                self._session = None
+                raise Lost
         answer = await self.call("session.open", {}, link=link)
         if "error" in answer:
             raise Lost

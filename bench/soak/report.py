@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.soak import measured
 from bench.soak.figures import MONTHLY_BUDGET_SECONDS, Cost
+from bench.soak.measured import Findings
 from pmcp_common.testing.history_checker import Report
 
 
@@ -23,7 +25,19 @@ class Run:
     gave_up: int
 
 
-def markdown(run: Run, report: Report, table: Sequence[Cost]) -> str:
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def with_report(page: str, text: str) -> str:
+    """The page with this between its two marks. Raises ValueError when it has none."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no marks {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+
+
+def markdown(run: Run, report: Report, table: Sequence[Cost], findings: Findings | None = None) -> str:
     summary = report.summary
     lines = [
         f"Seed {run.seed}, {run.minutes:.1f} minutes, {run.clients} clients at a time.",
@@ -41,7 +55,29 @@ def markdown(run: Run, report: Report, table: Sequence[Cost]) -> str:
             f"Sockets lost in mid-stream: {len(run.resumes)}; back on the stream after {p50 * 1000:.0f} ms (p50),"
             f" {p95 * 1000:.0f} ms (p95), {longest:.1f} s (longest)."
         )
-    return "\n".join([*lines, "", *_table(table), ""])
+    excused = (
+        f"Excused by the checker, and counted: {summary.overlaps_excused} times a model server saw a second call while"
+        " a fault (or the crossing of two connections, below 0.1 s) kept the first one from being hung up;"
+        f" {summary.ends_excused} streams whose client was told that the resume window is over."
+    )
+    lines += ["", excused, "", "### Random faults: what each cost", "", *_table(table)]
+    if findings is not None:
+        lines += ["", *_of_fault_tests(findings)]
+    return "\n".join([*lines, ""])
+
+
+def _of_fault_tests(findings: Findings) -> list[str]:
+    return [
+        "### Each fault by itself: what was measured",
+        "",
+        f"{findings.violations} violations in {findings.streams} streams of the fault tests.",
+        "",
+        *measured.table(findings.measured),
+        "",
+        "### Each fault by itself: what it cost",
+        "",
+        *_table(findings.costs),
+    ]
 
 
 def _table(table: Sequence[Cost]) -> list[str]:

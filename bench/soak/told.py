@@ -27,6 +27,7 @@ class Told:
     params: dict[str, Any] = field(default_factory=dict)
     accepted_at: float | None = None
     first_at: float | None = None
+    last_chunk_at: float | None = None
     ended_at: float | None = None
     stream: str = ""
     message_id: str = ""
@@ -38,8 +39,11 @@ class Told:
     refusals: list[int] = field(default_factory=list)
     resumes: list[float] = field(default_factory=list)
     """Seconds from a lost socket to the first frame of the stream on the next one."""
+    replays: list[float] = field(default_factory=list)
+    """The same from the attempt to connect that worked: without the client's own pause before it."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _cut_at: float | None = None
+    _connecting_at: float | None = None
 
     @property
     def state(self) -> str:
@@ -62,7 +66,9 @@ class Told:
         kind = result.get("event_type")
         if self._cut_at is not None:
             self.resumes.append(now - self._cut_at)
-            self._cut_at = None
+            if self._connecting_at is not None:
+                self.replays.append(now - self._connecting_at)
+            self._cut_at = self._connecting_at = None
         if kind == START:
             self.accepted_at = self.accepted_at or now
             if result["stream_id"] != self.stream or result.get("epoch", "") != self.epoch:
@@ -71,6 +77,7 @@ class Told:
             self.message_id = result.get("message_id", "")
         elif kind == CHUNK:
             self.first_at = self.first_at or now
+            self.last_chunk_at = now
             self.frames += 1
             if result["seq"] > self.last_seq:
                 self.last_seq = result["seq"]
@@ -79,6 +86,14 @@ class Told:
             self.end, self.ended_at = dict(result), now
         self.changed.set()
 
+    def begin_anew(self, epoch: str) -> None:
+        """What was told before is void."""
+        self.epoch, self.last_seq, self.text = epoch, 0, ""
+
     def was_cut(self) -> None:
         if self._cut_at is None:
             self._cut_at = time.monotonic()
+
+    def is_connecting(self) -> None:
+        if self._cut_at is not None:
+            self._connecting_at = time.monotonic()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-import re
 import socket
+import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 from websockets.asyncio.client import connect
@@ -17,17 +19,21 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed
 from websockets.uri import parse_uri
 
-from bench.soak.fault_stack import FaultStack, until
 from bench.soak.holdings import asked_marker
+from bench.soak.player import Player
 from bench.soak.told import Told
+from pmcp_common.contracts.closing import INVALID_UTF8
 from pmcp_common.contracts.errors import IDEMPOTENCY_CONFLICT, INTERNAL_ERROR
+from pmcp_common.contracts.frames import CHUNK, COMPLETE, START
+from pmcp_common.testing.fake_model_record import Recorder
 from pmcp_common.testing.fake_model_script import Behaviour
 from tests.faults.conftest import SEED, Trial
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-CLIENTS = 100
-SOCKETS, FRAMES = 20, 50
+CLIENTS = 100, 200
+"""In the short and in the long form, as everything below."""
+SOCKETS, FRAMES = (20, 50), 200
 ANSWER_SECONDS = 20.0
 NONSENSE: tuple[str | bytes, ...] = (
     "",
@@ -52,10 +58,14 @@ NONSENSE: tuple[str | bytes, ...] = (
     '{"a":' * 500 + "1" + "}" * 500,
     '{"jsonrpc":"2.0","id":9,"method":"persona.list","params":{"player_id":"\\u0000"}}',
 )
-STALLED, STREAMS_EACH = 4, 12
-CUT_SECONDS = 10.0 + 10.0
-"""The bound is 10 s or 1 MB; then what two busy cores need to write so much."""
-TOO_SLOW = re.compile(r'^[a-z_]*closed[a-z_]*_total\{code="4010"\} ([0-9.e+]+)$', re.MULTILINE)
+STALLED, GOOD = (4, 50), (5, 100)
+STREAMS_EACH = 12
+CUT_SECONDS = 10.0
+"""With 1 MB waiting, or after that."""
+WRITING_SECONDS = 20.0, 60.0
+"""What two busy cores need to make so much text; a socket may be cut only when it waits."""
+MORE_MEMORY_MB = 100.0
+TOO_SLOW = 'pmcp_gateway_closed_total{code="4010"}'
 CLOSED_FOR: dict[str, tuple[str | bytes, int]] = {
     "a binary frame": (b"\x00\x01", 1003),
     "too large a frame": ("x" * (300 * 1024), 1009),
@@ -64,27 +74,35 @@ CLOSED_FOR: dict[str, tuple[str | bytes, int]] = {
 
 async def test_one_key_from_many_clients_is_one_reply(trial: Trial) -> None:
     key, marker, owner = f"{trial.name}-key", f"[[{trial.name}.1]]", f"{trial.name}-owner"
-    players = await trial.players(CLIENTS, player=owner)
+    clients = trial.size.of(*CLIENTS)
+    players = await trial.players(clients, player=owner)
     told = [player.begin(key=key, marker=marker) for player in players]
     await asyncio.gather(*(player.hear(one) for player, one in zip(players, told, strict=True)))
     assert {(one.stream, one.message_id, one.text, one.state) for one in told} == {
         (told[0].stream, told[0].message_id, told[0].text, "done")
     }
-    other = await (await trial.player(CLIENTS, player=owner)).say("Something else.", key=key)
+    other = await (await trial.player(clients, player=owner)).say("Something else.", key=key)
     assert other.end is not None
     assert other.end["code"] == IDEMPOTENCY_CONFLICT.code
+    same = len({one.stream for one in told})
+    trial.measured("F10", f"{clients} clients with one key: replies made", [same], 1, unit="")
 
 
 async def test_nonsense_is_answered_as_documented_and_disturbs_nobody(trial: Trial) -> None:
+    """10,000 frames on 50 sockets in the long form."""
+    sockets = trial.size.of(*SOCKETS)
     trial.script(gap_ms=30, tokens=60)
     neighbours = await trial.players(3)
     hearing = [asyncio.create_task(player.say()) for player in neighbours]
     chance = random.Random(SEED)
     for url in trial.stack.running.gateway_urls:
-        await asyncio.gather(*(_talk_nonsense(url, random.Random(chance.random())) for _ in range(SOCKETS // 2)))
+        await asyncio.gather(*(_talk_nonsense(url, random.Random(chance.random())) for _ in range(sockets // 2)))
         for frame, code in CLOSED_FOR.values():
             assert await _close_code(url, frame) == code
-    assert [one.state for one in await asyncio.gather(*hearing)] == ["done"] * 3
+    told = await asyncio.gather(*hearing)
+    assert [one.state for one in told] == ["done"] * 3
+    took = [one.ended_at - one.sent_at for one in told if one.ended_at is not None]
+    trial.measured("F12", f"{sockets * FRAMES} malformed frames: a neighbour's whole reply", took)
 
 
 async def _talk_nonsense(url: str, chance: random.Random) -> None:
@@ -108,31 +126,60 @@ async def _close_code(url: str, frame: str | bytes) -> int | None:
     return closed.value.rcvd.code if closed.value.rcvd else None
 
 
+async def test_text_that_is_no_utf8_closes_the_socket(trial: Trial) -> None:
+    plug, protocol = await _connected(trial)
+    protocol.send_text(b'{"jsonrpc":"2.0","id":1,"method":"persona.list","params":{"player_id":"\xff\xfe"}}')
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(plug, b"".join(protocol.data_to_send()))
+    async with asyncio.timeout(ANSWER_SECONDS):
+        while protocol.close_rcvd is None:
+            protocol.receive_data(await loop.sock_recv(plug, 4096))
+    assert protocol.close_rcvd.code == INVALID_UTF8.code
+
+
+async def test_two_requests_in_flight_with_one_id_are_each_answered(trial: Trial) -> None:
+    trial.script(gap_ms=30)
+    params = {"message": "Once.", "persona_id": "aria", "player_id": trial.name}
+    ask = orjson.dumps({"jsonrpc": "2.0", "id": "same", "method": "persona.chat_stream", "params": params}).decode()
+    kinds: list[str] = []
+    async with connect(trial.stack.running.gateway_urls[0], compression=None) as both, asyncio.timeout(ANSWER_SECONDS):
+        await both.send(ask)
+        await both.send(ask)
+        while kinds.count(COMPLETE) < 2:
+            frame = orjson.loads(await both.recv())
+            kinds.append(frame["result"]["event_type"] if "result" in frame else str(frame["error"]["code"]))
+    assert (kinds.count(START), kinds.count(COMPLETE)) == (2, 2)
+    assert set(kinds) == {START, CHUNK, COMPLETE}
+
+
 async def test_clients_that_do_not_read_are_cut_off_and_the_others_notice_nothing(trial: Trial) -> None:
     """Each stalled one asks for more than a megabyte, with a window of a few kilobytes, and reads nothing."""
-    trial.script(default=Behaviour(text=("x" * 100 + " ") * 290), gap_ms=2)
+    count, neighbours = trial.size.of(*STALLED), trial.size.of(*GOOD)
     stack = trial.stack
+    good = await trial.players(neighbours, urls=stack.urls[:1])
+    alone = await _good_replies(good)
+    trial.script(default=Behaviour(text=("x" * 100 + " ") * 290), gap_ms=2)
     pid = stack.running.pids["gateway"]
-    before, cut_before = resident_bytes(pid), await _closed_as_too_slow(stack)
-    stalled = [
-        [await trial.player(100 * number + place, stack.urls[:1]) for place in range(STREAMS_EACH)]
-        for number in range(STALLED)
-    ]
+    before, cut_before = resident_mb(pid), await stack.metric("gateway", TOO_SLOW)
+    stalled = [await trial.players(STREAMS_EACH, urls=stack.urls[:1]) for _ in range(count)]
     asked = [[player.begin() for player in players] for players in stalled]
+    first = len(stack.model.seen.requests)
     sockets = [await _send_and_stall(trial, told) for told in asked]
     markers = {one.marker for told in asked for one in told}
-    await stack.model.wait_until(lambda seen: markers <= {asked_marker(one) for one in seen.requests}, ANSWER_SECONDS)
+    started = partial(_all_asked, markers, first)
+    await stack.model.wait_until(started, trial.size.of(*WRITING_SECONDS))
+    started_at, largest = time.monotonic(), before
     trial.script()
-    good = [await trial.player(1000 + number, stack.urls[:1]) for number in range(5)]
-    for _ in range(3):
-        replies = await asyncio.gather(*(player.say() for player in good))
-        assert [one.state for one in replies] == ["done"] * len(good)
-
-    async def all_cut() -> bool:
-        return await _closed_as_too_slow(stack) - cut_before >= STALLED
-
-    await until(all_cut, CUT_SECONDS, pause_seconds=0.2)
-    assert resident_bytes(pid) - before < 100_000_000
+    beside = await _good_replies(good) + await _good_replies(good)
+    while await stack.metric("gateway", TOO_SLOW) - cut_before < count:
+        largest = max(largest, resident_mb(pid))
+        await asyncio.sleep(0.2)
+        assert time.monotonic() - started_at < CUT_SECONDS + trial.size.of(*WRITING_SECONDS)
+    cut = f"{count} stalled readers of 1 MB: the last one cut"
+    trial.measured("F9", cut, [time.monotonic() - started_at], CUT_SECONDS, noise=CUT_SECONDS)
+    trial.measured("F9", "stalled readers: more memory", [largest - before], MORE_MEMORY_MB, unit="MB")
+    trial.measured("F9", f"{neighbours} good clients alone: a whole reply", alone)
+    trial.measured("F9", f"{neighbours} good clients beside stalled ones: a whole reply", beside)
     for plug in sockets:
         plug.close()
     for players, told in zip(stalled, asked, strict=True):
@@ -140,10 +187,23 @@ async def test_clients_that_do_not_read_are_cut_off_and_the_others_notice_nothin
         assert [one.state for one in told] == ["done"] * STREAMS_EACH
 
 
-async def _send_and_stall(trial: Trial, told: list[Told]) -> socket.socket:
-    """A socket past the proxy that has sent the messages by hand, and from which nobody reads."""
+def _all_asked(markers: set[str], first: int, seen: Recorder) -> bool:
+    """Among the calls after the `first` ones."""
+    if len(seen.requests) - first < len(markers):
+        return False
+    return markers <= {asked_marker(one) for one in itertools.islice(seen.requests, first, None)}
+
+
+async def _good_replies(good: Sequence[Player]) -> list[float]:
+    told = await asyncio.gather(*(player.say() for player in good))
+    assert [one.state for one in told] == ["done"] * len(good)
+    return [one.ended_at - one.sent_at for one in told if one.ended_at is not None]
+
+
+async def _connected(trial: Trial) -> tuple[socket.socket, ClientProtocol]:
+    """A WebSocket past the proxy, by hand: what it sends is anything, and nobody reads for it."""
     host, port = trial.stack.address_of("gateway")
-    plug = socket.socket()
+    plug = trial.held.enter_context(socket.socket())
     plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     plug.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -153,19 +213,18 @@ async def _send_and_stall(trial: Trial, told: list[Told]) -> socket.socket:
     await loop.sock_sendall(plug, b"".join(protocol.data_to_send()))
     while not protocol.events_received():
         protocol.receive_data(await loop.sock_recv(plug, 4096))
+    return plug, protocol
+
+
+async def _send_and_stall(trial: Trial, told: list[Told]) -> socket.socket:
+    """A socket that has sent the messages by hand, and from which nobody reads."""
+    plug, protocol = await _connected(trial)
     for number, one in enumerate(told):
         request = {"jsonrpc": "2.0", "id": number, "method": "persona.chat_stream", "params": one.params}
         protocol.send_text(orjson.dumps(request))
-    await loop.sock_sendall(plug, b"".join(protocol.data_to_send()))
+    await asyncio.get_running_loop().sock_sendall(plug, b"".join(protocol.data_to_send()))
     return plug
 
 
-async def _closed_as_too_slow(stack: FaultStack) -> float:
-    host, port = stack.address_of("gateway")
-    async with aiohttp.ClientSession() as http, http.get(f"http://{host}:{port}/metrics") as answer:
-        text = await answer.text()
-    return sum(float(value) for value in TOO_SLOW.findall(text))
-
-
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+def resident_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6

@@ -1,0 +1,74 @@
+"""F5 and F6, what goes with a server: Redis back without data, Postgres away while gateways doubt what they know."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from bench.soak.fault_stack import until
+from bench.soak.player import Way
+from pmcp_common.contracts import keys
+from tests.faults.conftest import Trial
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+RECORDED_SECONDS = 5.0
+SUBSCRIBED_SECONDS = 15.0
+
+
+@pytest.mark.parametrize("sockets", ["stay", "are cut too"])
+async def test_redis_restarted_without_its_data_answers_every_accepted_message_once(trial: Trial, sockets: str) -> None:
+    """Each client is told that its reply begins anew, follows the new one to its end, and that is what is stored."""
+    trial.script(gap_ms=60, tokens=60)
+    before = _all_processes(trial)
+    players = [await trial.player(number, way=way) for number, way in enumerate(Way)]
+    told = [player.begin() for player in players]
+    hearing = [asyncio.create_task(player.hear(one)) for player, one in zip(players, told, strict=True)]
+    for one in told:
+        await one.until_shown(3)
+    await until(partial(_all_recorded, trial), RECORDED_SECONDS)  # before that a message is not durable: docs/limits.md
+    epochs = [one.epoch for one in told]
+    await trial.hazards.wipe_redis()
+    if sockets == "are cut too":
+        for door in trial.stack.doors:
+            await trial.hazards.cut(door, "clients")
+    await asyncio.gather(*hearing)
+    assert [one.state for one in told] == ["done"] * len(told)
+    assert not set(epochs) & {one.epoch for one in told}
+    assert _all_processes(trial) == before
+
+
+@pytest.mark.parametrize("how", ["stopped", "silent"])
+async def test_without_postgres_a_gateway_that_doubts_the_names_it_knows_accepts_messages(
+    trial: Trial, how: str
+) -> None:
+    before = _all_processes(trial)
+    player = await trial.player()
+    assert (await player.say()).state == "done"
+    outage = trial.hazards.stopped if how == "stopped" else trial.hazards.silent
+    async with outage(trial.stack.postgres, "postgres"):
+        await trial.hazards.cut(trial.stack.redis, "redis")
+        await until(partial(_followed, trial), SUBSCRIBED_SECONDS)
+        told = await player.say()
+        assert (told.state, told.refusals) == ("done", [])
+    assert _all_processes(trial) == before
+
+
+def _all_processes(trial: Trial) -> dict[str, int]:
+    return {name: pid for name, pid in trial.stack.running.pids.items() if name not in ("valkey", "postgres")}
+
+
+async def _all_recorded(trial: Trial) -> bool:
+    async with Redis.from_url(trial.stack.redis_url) as redis:
+        return int(await redis.zcard(keys.UNRECORDED)) == 0
+
+
+async def _followed(trial: Trial) -> bool:
+    """Both gateways hear again of changed personas."""
+    async with cast(Any, Redis.from_url(trial.stack.redis_url)) as redis:
+        ((_, subscribers),) = await redis.pubsub_numsub(keys.PERSONA_CHANNEL)
+        return int(subscribers) >= len(trial.stack.doors)
