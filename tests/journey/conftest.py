@@ -6,6 +6,8 @@ Started once per run in a thread with a loop of its own, so that each test keeps
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -22,10 +24,14 @@ from pmcp_local import ports
 from pmcp_local.model_choice import ModelChoice
 from pmcp_local.running import RunningStack, running_stack
 from pmcp_local.settings import default_ports, read_settings
+from pmcp_local.stack import DATABASE
 from pmcp_local.supervisor import Report
 
 T = TypeVar("T")
 START_SECONDS = 90.0
+REPLICAS = 4
+DEATHS = 100
+"""Of one part within a minute: tests kill the same one again and again."""
 MODEL = "llama3.1:8b"
 
 
@@ -36,6 +42,8 @@ class World:
     stack: RunningStack
     model: FakeModelServer
     call: Callable[[Callable[[], Any]], Any]
+    dsn: str
+    """Of the stack's database, for what no client can bring about: time that has passed."""
 
     @property
     def gateways(self) -> tuple[str, ...]:
@@ -103,15 +111,24 @@ async def _first(ready: asyncio.Future[World], running: Any) -> World:
 
 async def _hold(directory: Path, loop: Loop, ready: asyncio.Future[World], release: asyncio.Event) -> None:
     names = default_ports()
-    # Replicas count up from their first port, so each name gets a few of its own.
-    free = dict(zip(names, ports.find_free(len(names) * 4)[::4], strict=True))
-    settings = read_settings({"data_dir": directory, "worker_max_jobs": 32, **free})
+    free = dict(zip(names, _free_ranges(len(names)), strict=True))
+    settings = read_settings({"data_dir": directory, "worker_max_jobs": 32, "max_restarts": DEATHS, **free})
     report = Report(ready=lambda part, seconds: None, trouble=lambda text: None)
     async with FakeModelServer(quick()) as model:
         choice = ModelChoice("ollama", model.url, MODEL, embedded=False, because="the tests say so")
         async with running_stack(settings, choice, report, gateways=2, workers=2) as stack:
-            ready.set_result(World(stack, model, loop.call))
+            dsn = f"postgresql://postgres@127.0.0.1:{settings.postgres_port}/{DATABASE}"
+            ready.set_result(World(stack, model, loop.call, dsn))
             await release.wait()
+
+
+def _free_ranges(count: int) -> list[int]:
+    """First ports of ranges that are free: replicas count up from theirs. Below the ports that the system gives to
+    outgoing connections, one of which may hold the second port of a range at any time."""
+    first = random.SystemRandom().randrange(12_000, 30_000)
+    starts = range(first, 32_000, REPLICAS)
+    found = (start for start in starts if all(ports.is_free("127.0.0.1", start + n) for n in range(REPLICAS)))
+    return list(itertools.islice(found, count))
 
 
 async def until(probe: Callable[[], Any], timeout_seconds: float = 5.0) -> Any:

@@ -81,7 +81,14 @@ async def test_what_a_bot_sends_is_kept_returned_and_told_to_the_model(
     await author.call("persona.switch", {"persona_id": name})
     await author.call("persona.chat", {"message": "Good day"})
     told = stack.prompts()[-1]
-    for words in ("Mira of the Lake", "fish soup", "to buy a new boat", "never learned to swim", "temper: slow"):
+    for words in (
+        "Mira of the Lake",
+        "fish soup",
+        "to buy a new boat",
+        "never learned to swim",
+        "temper: slow",
+        "occupation: ferrywoman",
+    ):
         assert words in told
 
 
@@ -225,7 +232,8 @@ async def test_relationships_of_personas_in_the_second_shape(author: pmcp_client
 
 
 async def test_enemies_do_not_come_out_compatible(author: pmcp_client.Client) -> None:
-    same = {"personality_traits": {"openness": 0.5}, "topic_preferences": {"boats": 90}}
+    five = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
+    same = {"personality_traits": dict.fromkeys(five, 0.5), "topic_preferences": {"boats": 90}}
     one, other = await make(author, **same), await make(author, **same)
     pair = {"persona1_id": one["name"], "persona2_id": other["name"]}
     fitting = await author.call("relationship.compatibility", pair)

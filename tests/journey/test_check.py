@@ -8,7 +8,7 @@ import pmcp_client
 from pmcp_common.contracts.methods import METHODS
 from pmcp_common.testing.fake_model_script import Behaviour, Kind
 from pmcp_local.check import check_deployment
-from tests.journey.conftest import World, quick
+from tests.journey.conftest import World, quick, until
 
 
 async def check(stack: World) -> tuple[int, list[str]]:
@@ -33,3 +33,24 @@ async def test_without_a_model_the_report_says_what_is_wrong(stack: World) -> No
     chat = next(line for line in lines if line.split()[0] == "persona.chat")
     assert "FAILED" in chat
     assert "the model did not answer" in chat
+
+
+async def test_a_missing_model_is_named_with_the_command_that_fetches_it(
+    stack: World, aria: pmcp_client.Client
+) -> None:
+    stack.script(quick(models=("other:1b",)))
+
+    async def named() -> bool:
+        reply = await aria.call("persona.chat", {"message": "Are you there?"})
+        assert reply["response_type"] == "fallback"
+        models = await aria.call("system.models")
+        return not models["llm_available"] and "ollama pull llama3.1:8b" in models["reason"]
+
+    await until(named)
+    assert (await aria.call("system.status"))["system_status"] == "degraded"
+    stack.script(quick())
+
+    async def back() -> bool:
+        return bool((await aria.call("system.models"))["llm_available"])
+
+    await until(back, timeout_seconds=15.0)  # a model that was missing is left alone for a while

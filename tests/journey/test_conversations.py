@@ -68,6 +68,28 @@ async def test_a_players_conversation_has_a_standing_and_an_end(aria: pmcp_clien
         await aria.call("persona.chat", {"message": "Still there?"})
 
 
+async def test_a_persona_that_has_had_enough_takes_its_leave_and_rests(stack: World, aria: pmcp_client.Client) -> None:
+    bored = {"charisma": 1, "social_rank": "royalty", "topic_preferences": {"taxes": 0}}
+    made = await aria.call("persona.create", {"name": f"Queen {new_player()}"} | bored)
+    await aria.call("persona.switch", {"persona_id": made["persona_id"]})
+    leave = await aria.call("persona.chat", {"message": "Let us talk about taxes.", "token_budget": 1})
+    assert (leave["response_type"], leave["routing"], leave["degraded"]) == ("closing", "closing", False)
+    assert leave["continue_score"] < 40
+
+    async def rests() -> bool:
+        state = (await aria.call("persona.status"))["interaction_state"]
+        return not state["is_available"]
+
+    await until(rests)
+    with pytest.raises(pmcp_client.CallFailed, match="is not available for interaction"):
+        await aria.call("persona.chat", {"message": "One more thing?"})
+    with pytest.raises(pmcp_client.CallFailed, match="is not available for interaction") as refused:
+        await aria.call("persona.switch", {"persona_id": made["persona_id"]})
+    assert 250 < refused.value.data["cooldown_remaining"] <= 300
+    async with pmcp_client.connect(stack.gateways[0], player_id=new_player()) as other:
+        assert (await other.call("persona.switch", {"persona_id": made["persona_id"]}))["status"] == "active"
+
+
 async def test_what_the_player_sees_is_in_the_next_prompts_until_it_is_gone(
     stack: World, aria: pmcp_client.Client
 ) -> None:
@@ -179,6 +201,18 @@ async def test_a_talk_ends_with_a_farewell_when_its_budget_is_used_up(stack: Wor
         assert sum(turn["tokens_used"] for turn in turns[:-1]) <= 60
         with pytest.raises(pmcp_client.CallFailed, match="has ended"):
             await client.call("conversation.advance")
+
+
+async def test_a_turn_of_a_talk_is_made_in_time_or_canned(stack: World) -> None:
+    stack.script(quick(default=Behaviour(Kind.HANG_BEFORE_HEADERS)))
+    async with pmcp_client.connect(stack.gateways[0]) as client:
+        first, second = await two(client)
+        await client.call("conversation.start", {"persona1_id": first, "persona2_id": second})
+        turn = await client.call("conversation.advance", {"deadline_ms": 1500})
+        assert (turn["response_type"], turn["degraded"], turn["ended"]) == ("fallback", True, False)
+        assert turn["processing_time"] < 2.0
+        status = await client.call("conversation.status")
+        assert (status["turn_count"], status["tokens_used"]) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""The wire form of every method, compared with tests/journey/golden_frames.json.
+"""The wire form of every method, success and refusal, byte for byte as tests/journey/golden_frames.json has it.
 
-A frame that changes its keys or types breaks somebody's parser. After a wanted change: delete the file, run this test
-once (it fails and writes the file), and look at the difference.
+Only ids, times and measures are replaced by their names first (`placeholders`). A frame that changes breaks somebody's
+parser. After a wanted change: delete the file, run this test once (it fails and writes the file), and look at the
+difference.
 """
 
 from __future__ import annotations
@@ -13,47 +14,42 @@ import orjson
 import pytest
 
 from pmcp_common.contracts.methods import METHODS
-from pmcp_local.checks import CHECKS, Visit
 from tests.journey.conftest import World, new_player
-from tests.journey.wire import ENDS, ask, fits, raw_socket, shape
+from tests.journey.placeholders import settled, settled_frames
+from tests.journey.visit import Asked, refusals, successes
+from tests.journey.wire import ENDS, ask, raw_socket
 
 GOLDEN = Path(__file__).with_name("golden_frames.json")
 
 
+def _told(asked: Asked) -> dict[str, Any]:
+    return {"request": settled({**asked.request, "id": "<id>"}), "answer": _without_id(settled_frames(asked.frames))}
+
+
+def _without_id(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: "<id>" if name == "id" else value for name, value in frame.items()} for frame in frames]
+
+
 @pytest.fixture
-async def frames(stack: World) -> dict[str, Any]:
-    """Method → the shapes of a request and of its answer."""
-    visit = Visit(new_player())
-    found: dict[str, Any] = {}
-    async with raw_socket(stack.gateways[0]) as socket:
-        for number, check in enumerate(CHECKS):
-            params = {"player_id": visit.name, **check.params(visit)}
-            request = {"jsonrpc": "2.0", "id": f"g{number}", "method": check.method, "params": params}
-            answer = await ask(socket, request)
-            assert "error" not in answer[-1], (check.method, answer[-1])
-            visit.told[check.method] = answer[-1]["result"]
-            assert check.judge(visit, answer[-1]["result"]) is None, check.method
-            kinds = {frame["result"].get("event_type", ""): shape(frame) for frame in answer}
-            found[check.method] = {
-                "request": {**shape(request), "params": shape(params)},
-                "answer": kinds.get("", kinds),
-            }
+async def frames(stack: World) -> dict[str, dict[str, list[Any]]]:
+    """Method → each success and the refusal, as the wire had them."""
+    found: dict[str, dict[str, list[Any]]] = {method: {"success": [], "refusal": []} for method in METHODS}
+    for asked in await refusals(stack):
+        found[asked.method]["refusal"].append(_told(asked))
+    for asked in await successes(stack):
+        found[asked.method]["success"].append(_told(asked))
     return found
 
 
-async def test_every_method_has_a_golden_frame_and_keeps_to_it(frames: dict[str, Any]) -> None:
+async def test_every_method_keeps_to_its_golden_frames(frames: dict[str, dict[str, list[Any]]]) -> None:
     if not GOLDEN.exists():
-        GOLDEN.write_bytes(orjson.dumps(frames, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
+        GOLDEN.write_bytes(orjson.dumps(frames, option=orjson.OPT_INDENT_2) + b"\n")
         pytest.fail(f"{GOLDEN.name} was written; look at it and keep it")
     golden = orjson.loads(GOLDEN.read_bytes())
     assert golden.keys() == METHODS.keys()
-    changed = [
-        (method, part)
-        for method, parts in golden.items()
-        for part in ("request", "answer")
-        if not fits(parts[part], frames[method][part])
-    ]
-    assert changed == []
+    changed = {method for method in METHODS if orjson.dumps(golden[method]) != orjson.dumps(frames[method])}
+    assert {method: (golden[method], frames[method]) for method in sorted(changed)} == {}
+    assert [method for method in METHODS if not golden[method]["success"] or not golden[method]["refusal"]] == []
 
 
 async def test_success_has_no_error_key_and_failure_no_result_key(stack: World) -> None:

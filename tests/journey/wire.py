@@ -1,4 +1,4 @@
-"""Frames as they are on the wire, and their shape: what a client's parser depends on, without the values."""
+"""Frames as they are on the wire."""
 
 from __future__ import annotations
 
@@ -11,14 +11,6 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
 ENDS = ("stream_complete", "stream_cancelled", "stream_error")
-FREE = frozenset(
-    {
-        "personality_traits", "topic_preferences", "extras", "memory_types", "score_parts", "timings", "persona_state",
-        "cooldown_seconds", "components", "heads", "relationship_types", "reasons", "memory_stats", "schema", "params",
-        "changes",
-    }
-)  # fmt: skip
-"""Objects whose keys are data."""
 Frame = dict[str, Any]
 
 
@@ -41,25 +33,3 @@ async def ask(socket: ClientConnection, request: Frame) -> list[Frame]:
             kind = (frame.get("result") or {}).get("event_type")
             if kind is None or kind in ENDS:
                 return frames
-
-
-def shape(value: Any, key: str = "") -> Any:
-    """Values by the name of their type; of a list the first element."""
-    if isinstance(value, dict):
-        return "object" if key in FREE else {name: shape(one, name) for name, one in value.items()}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    if value is None:
-        return None
-    return {bool: "boolean", str: "string"}.get(type(value), "number")
-
-
-def fits(golden: Any, found: Any) -> bool:
-    """The same keys and types. Null stands for whatever it may be, an empty list for any list."""
-    if golden is None or found is None:
-        return True
-    if isinstance(golden, list) and isinstance(found, list):
-        return not golden or not found or fits(golden[0], found[0])
-    if isinstance(golden, dict) and isinstance(found, dict):
-        return golden.keys() == found.keys() and all(fits(golden[name], found[name]) for name in golden)
-    return bool(golden == found)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
+from pmcp_common.contracts.errors import Unavailable
 from pmcp_common.contracts.jobs import Claim, Submission
 from pmcp_common.queue_arq import ArqJobQueue, job_of
 from pmcp_common.redis_link import connect
@@ -81,3 +82,27 @@ async def test_what_a_player_sees_comes_with_the_claim(redis: Redis, queue: ArqJ
     claim = await queue.claim("local", job.job_id)
     assert isinstance(claim, Claim)
     assert claim.sights == {"scene": {"place": "a hall"}}
+
+
+async def test_a_repeated_message_waits_for_the_restoration_whatever_else_was_accepted(
+    redis: Redis, queue: ArqJobQueue
+) -> None:
+    said = {"idempotency_key": "key-1", "body_hash": "body"}
+    await queue.submit(submission(**said))
+    await redis.flushdb()
+    await queue.submit(submission(player_id="somebody else"))
+    with pytest.raises(Unavailable):
+        await queue.submit(submission(**said))
+    await redis.set(keys.RESTORED, await redis.get(keys.EPOCH))
+    assert not (await queue.submit(submission(**said))).duplicate
+
+
+async def test_a_job_that_cannot_be_read_keeps_the_reaper_from_no_other(redis: Redis, queue: ArqJobQueue) -> None:
+    damaged, late = submission(player_id="first"), submission(player_id="second")
+    for score, job in enumerate((damaged, late), start=1):
+        await queue.submit(job)
+        await redis.hset(keys.job("local", job.job_id), "deadline_ms", "1")  # type: ignore[misc]
+        await redis.zadd(keys.RUNNING, {f"local/{job.job_id}": score})
+    await redis.hset(keys.job("local", damaged.job_id), "submission", '{"tenant": "local"}')  # type: ignore[misc]
+    await queue.reap()
+    assert await redis.hget(keys.job("local", late.job_id), "state") == b"failed"  # type: ignore[misc]

@@ -32,6 +32,24 @@ async def test_switch_accepts_a_name_in_any_case_and_is_kept_in_redis(player: Pl
     assert (info["session_id"], info["active_persona_name"]) == (result["session_id"], "Aria")
 
 
+async def test_nobody_need_wait_for_the_answer_to_a_switch(player: Player) -> None:
+    for number, (method, params) in enumerate(
+        [("persona.switch", {"persona_id": "aria"}), ("persona.status", {}), ("session.ping", {})]
+    ):
+        await player.send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+    answers = {answer["id"]: answer for answer in [await player.receive() for _ in range(3)]}
+    assert answers[1]["result"]["persona"]["name"] == "Aria"
+    assert "result" in answers[2]
+
+
+async def test_a_refused_switch_holds_nothing_up(player: Player) -> None:
+    await player.send({"jsonrpc": "2.0", "id": "a", "method": "persona.switch", "params": {"persona_id": "Kira"}})
+    await player.send({"jsonrpc": "2.0", "method": "persona.switch", "params": {"persona_id": "aria"}})
+    await player.send({"jsonrpc": "2.0", "id": "b", "method": "session.get_info"})
+    assert (await player.receive())["error"]["code"] == -32004
+    assert (await player.receive())["result"]["active_persona_name"] == "Aria"
+
+
 async def test_a_resting_persona_cannot_be_chosen(player: Player) -> None:
     error = (await player.ask("persona.switch", {"persona_id": "Kira"}))["error"]
     assert error["code"] == -32004

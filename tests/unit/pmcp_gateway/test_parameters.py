@@ -25,6 +25,17 @@ def test_absent_null_and_empty_are_told_in_the_old_words(value: dict[str, Any]) 
         validate(PersonaSwitchParams, value)
 
 
+def test_a_parameter_that_is_null_has_its_default() -> None:
+    params = validate(ChatParams, {"message": "Hi", "token_budget": None, "on_interrupt": None})
+    assert (params.token_budget, params.on_interrupt) == (500, "continue")
+
+
+@pytest.mark.parametrize("method", ["memory.store", "memory.edit"])
+def test_a_blank_memory_is_none(method: str) -> None:
+    with pytest.raises(InvalidParams, match=r"^content is required$"):
+        validate(METHODS[method].params, {"memory_id": "m", "content": " \n\t"})
+
+
 def test_other_faults_name_the_field_and_the_rule() -> None:
     with pytest.raises(InvalidParams, match=r"^after_seq: ") as failed:
         validate(StreamReadParams, {"stream_id": "s", "after_seq": 2**63})

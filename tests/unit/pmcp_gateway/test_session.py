@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pmcp_common.contracts.methods import METHODS
-from pmcp_gateway.session import PERSONA_NEEDS, PersonaNeed, refusal
+from pmcp_gateway.session import AT_ONCE, CHANGING, PERSONA_NEEDS, PersonaNeed, refusal
 
 
 def test_every_method_says_what_it_needs() -> None:
@@ -15,3 +15,9 @@ def test_every_method_says_what_it_needs() -> None:
 def test_admission_of_a_request_with_a_limit_of_three(in_flight: int, code: int | None) -> None:
     error = refusal(in_flight, 3)
     assert (error and error.code) == code
+
+
+def test_a_reply_makes_nothing_wait_and_a_cancel_waits_for_nothing() -> None:
+    assert METHODS.keys() > CHANGING | AT_ONCE
+    assert not CHANGING & (AT_ONCE | {name for name in METHODS if METHODS[name].result is None})
+    assert not CHANGING & {"persona.chat", "conversation.send_message", "conversation.advance"}

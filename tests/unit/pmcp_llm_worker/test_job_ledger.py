@@ -24,12 +24,13 @@ class Redis:
 
     def __init__(self) -> None:
         self.epoch = "first"
+        self.restored_epoch = ""
         self.accepted: list[AcceptedJob] = []
         self.said: list[str] = []
         self.noted: list[str] = []
 
     async def look(self, limit: int) -> Backlog | None:
-        return Backlog(self.epoch, self.accepted[:limit], [])
+        return Backlog(self.epoch, self.accepted[:limit], [], self.restored_epoch == self.epoch)
 
     async def recorded(self, epoch: str, jobs: Sequence[JobName]) -> None:
         assert epoch == self.epoch
@@ -43,6 +44,7 @@ class Redis:
         self.said.append("loss")
 
     async def restored(self, epoch: str) -> None:
+        self.restored_epoch = epoch
         self.said.append(f"restored {epoch}")
 
 
@@ -97,6 +99,25 @@ async def test_without_a_loss_nothing_is_waited_for() -> None:
     assert stage.redis.said == ["restored first"]
     await stage.ledger.step()
     assert stage.redis.said == ["restored first"]
+
+
+async def test_that_all_is_restored_is_said_again_when_the_broker_lost_its_last_second() -> None:
+    stage = Stage()
+    await stage.ledger.step()
+    stage.redis.restored_epoch = ""
+    await stage.ledger.step()
+    assert stage.redis.said == ["restored first", "restored first"]
+
+
+async def test_a_recorded_job_that_cannot_be_read_is_dropped_and_holds_up_nobody() -> None:
+    stage = Stage()
+    damaged = accepted("damaged", "an older life").model_copy(update={"submission": '{"tenant": "local"}'})
+    stage.record.rows |= {"damaged": damaged, "lost": accepted("lost", "an older life")}
+    await stage.ledger.step()
+    stage.clock.seconds += PARTING_SECONDS
+    await stage.ledger.step()
+    assert (stage.redis.said, stage.queued) == (["loss", "restored first"], 1)
+    assert set(stage.record.rows) == {"lost"}
 
 
 async def test_new_jobs_are_recorded_while_lost_ones_wait() -> None:
