@@ -56,6 +56,15 @@ async def test_history_comes_in_pages_and_survives_the_session(stack: World, ari
         assert older["has_more"] is False
 
 
+async def test_a_history_is_of_the_conversation_that_was_named(aria: pmcp_client.Client) -> None:
+    await aria.call("persona.chat", {"message": "Hello"})
+    own = await aria.call("conversation.get_history")
+    again = await aria.call("conversation.get_history", {"conversation_id": own["conversation_id"]})
+    assert again["messages"] == own["messages"]
+    with pytest.raises(pmcp_client.CallFailed, match="Conversation not found: conv_of_nobody"):
+        await aria.call("conversation.get_history", {"conversation_id": "conv_of_nobody"})
+
+
 async def test_a_players_conversation_has_a_standing_and_an_end(aria: pmcp_client.Client) -> None:
     await aria.call("persona.chat", {"message": "Hello"})
     status = await aria.call("conversation.status")

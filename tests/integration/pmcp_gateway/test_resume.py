@@ -15,8 +15,12 @@ from redis.asyncio import Redis
 import pmcp_client
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
+from pmcp_common.contracts.errors import SessionReplaced
+from pmcp_common.contracts.jobs import Accepted, Submission
 from pmcp_common.queue_arq import ArqJobQueue
 from pmcp_common.redis_link import connect as connect_redis
+from pmcp_gateway.sessions_redis import RedisSessions
+from pmcp_gateway.stores import Session
 
 from .conftest import Gateway, Player, Reply, StartGateway, Worker
 
@@ -147,6 +151,19 @@ async def test_an_older_socket_that_was_not_told_is_refused_and_closed(
     assert await redis.hgetall(keys.session("local", opened["session_id"])) == before  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("next_method", ["persona.chat_stream", "session.ping", "session.get_info"])
+async def test_what_is_sent_right_behind_an_open_is_not_taken_for_an_older_socket(
+    gateway: Gateway, next_method: str
+) -> None:
+    for _ in range(20):
+        async with gateway.player() as player:
+            params = HELLO if next_method == CHAT else {}
+            for number, (method, given) in enumerate((("session.open", {}), (next_method, params))):
+                await player.send({"jsonrpc": "2.0", "id": number, "method": method, "params": given})
+            answers = [await player.receive(), await player.receive()]
+            assert [(answer["id"], "error" in answer) for answer in answers] == [(0, False), (1, False)]
+
+
 async def test_the_session_brings_its_persona_along(gateways: tuple[Gateway, Gateway], worker: Worker) -> None:
     async with gateways[0].player() as player:
         opened = await player.result("session.open")
@@ -204,6 +221,57 @@ async def test_two_gateways_at_once_the_newest_wins(gateways: tuple[Gateway, Gat
         older, newer = (one, two) if gens[0] < gens[1] else (two, one)
         assert await older.close_code() == 4011
         assert (await newer.result("session.ping"))["gen"] == 3
+
+
+async def test_a_message_on_its_way_while_its_own_socket_is_opened_is_accepted(
+    gateway: Gateway, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitting, opened, refused = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    submit, open_session = ArqJobQueue.submit, RedisSessions.open
+
+    async def late(queue: ArqJobQueue, submission: Submission) -> Accepted:
+        submitting.set()
+        await opened.wait()
+        try:
+            return await submit(queue, submission)
+        except SessionReplaced:
+            refused.set()
+            raise
+
+    async def slow(sessions: RedisSessions, session: Session, token_hash: str, gateway_id: str) -> Session:
+        await submitting.wait()
+        found = await open_session(sessions, session, token_hash, gateway_id)
+        opened.set()
+        await refused.wait()
+        return found
+
+    monkeypatch.setattr(ArqJobQueue, "submit", late)
+    monkeypatch.setattr(RedisSessions, "open", slow)
+    for number, (method, params) in enumerate(((CHAT, HELLO), ("session.open", {}))):
+        await player.send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+    answers = {(frame := await player.receive())["id"]: frame for _ in range(2)}
+    assert answers[0]["result"]["event_type"] == "stream_start"
+    assert answers[1]["result"]["gen"] == 1
+
+
+async def test_a_socket_that_was_replaced_before_it_knew_its_session_is_closed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resume = RedisSessions.resume
+
+    async def overtaken(
+        sessions: RedisSessions, session: Session, leaving: Session, shown: str, token: str, *where: str
+    ) -> Session:
+        resumed = await resume(sessions, session, leaving, shown, token, *where)
+        await resume(sessions, session, leaving, token, "the next", "elsewhere", "another socket")
+        return resumed
+
+    async with gateway.player() as player:
+        opened = await player.result("session.open")
+    monkeypatch.setattr(RedisSessions, "resume", overtaken)
+    async with gateway.player() as player:
+        await player.send({"jsonrpc": "2.0", "id": 1, "method": "session.resume", "params": credentials(opened)})
+        assert await player.close_code() == 4011
 
 
 @pytest.mark.parametrize(

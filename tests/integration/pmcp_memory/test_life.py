@@ -55,6 +55,8 @@ async def test_a_stored_memory_is_read_back_with_what_was_judged(service: Servic
         {"content": "x", "emotional_valence": -2},
         {"content": "x", "visibility": "secret"},
         {"content": "x", "memory_type": "Bad Type"},
+        {"content": "x", "occurred_at": "0001-01-01T00:00:00+14:00"},
+        {"content": "x", "metadata": {"number": 2**64}},
     ],
 )
 async def test_one_bad_memory_stores_none(service: Service, fault: dict[str, Any]) -> None:
@@ -113,6 +115,7 @@ async def test_a_query_without_words_or_of_odd_ones_is_answered(service: Service
         {"player_id": "p\0"},
         {"memory_type": "Bad Type"},
         {"as_of": "yesterday"},
+        {"as_of": "9999-12-31T23:59:59-14:00"},
     ],
 )
 async def test_a_bad_search_is_refused_with_a_reason(service: Service, fault: dict[str, Any]) -> None:
@@ -254,6 +257,15 @@ async def test_merging_keeps_the_sources_and_the_greater_importance(service: Ser
     assert merged["importance"] == max(importances)
     assert (await read(service, ids[1]))["status"] == 404
     assert (await service.http.post("/v1/local/remember", json={"message_ids": ["m1", "m2"]})).json() == {"stored": 0}
+
+
+async def test_a_memory_is_not_merged_with_itself(service: Service) -> None:
+    one, two = await store(service, "my dog is called Rex", "a dog named Rex lives with me")
+    merge = "/v1/local/memories/merge"
+    alone = await service.http.post(merge, json={**OWNER, "into": one, "others": [one, one]})
+    assert (alone.status_code, alone.json()["code"]) == (422, -32602)
+    beside = await service.http.post(merge, json={**OWNER, "into": one, "others": [one, two]})
+    assert [part["id"] for part in beside.json()["merged_from"]] == [two]
 
 
 async def test_merging_keeps_the_texts_that_go_as_provenance(service: Service) -> None:

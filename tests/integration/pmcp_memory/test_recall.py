@@ -106,6 +106,14 @@ async def test_words_said_again_are_remembered_at_the_later_time(service: Servic
     assert "januari" not in row["words"]
 
 
+async def test_what_was_said_again_was_known_since_it_was_said_first(service: Service) -> None:
+    for month in (3, 5, 1):
+        at = f"2026-0{month}-05T00:00:00Z"
+        await service.learn("my dog is called Rex", created_at=at, conversation_id=f"c{month}")
+    found = [bool(await recall(service, "dog", as_of=f"2026-0{month}-01T00:00:00Z")) for month in (1, 2, 4, 6)]
+    assert found == [False, True, True, True]
+
+
 async def test_the_same_words_of_the_other_side_are_another_memory(service: Service) -> None:
     turns = [service.turn("I like tea."), service.turn("I like tea.", role="assistant")]
     await service.commit(*turns)

@@ -204,7 +204,7 @@ async def test_a_relationship_can_be_set_and_enemies_are_not_compatible(service:
 async def test_aria_and_kira_share_what_they_love(service: Service) -> None:
     answer = await service.http.get(f"{TENANT}/relationships/aria/kira/compatibility")
     said = Compatibility.model_validate_json(answer.content)
-    assert said.suggestions.recommended_topics == ("magic", "stories", "history")
+    assert said.suggestions.recommended_topics == ("magic", "stories")
     assert "Different views on gossip" in said.suggestions.potential_challenges
     assert not said.existing_relationship
 

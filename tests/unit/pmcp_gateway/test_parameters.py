@@ -27,6 +27,7 @@ def test_absent_null_and_empty_are_told_in_the_old_words(value: dict[str, Any]) 
 
 def test_a_parameter_that_is_null_has_its_default() -> None:
     params = validate(ChatParams, {"message": "Hi", "token_budget": None, "on_interrupt": None})
+    assert isinstance(params, ChatParams)
     assert (params.token_budget, params.on_interrupt) == (500, "continue")
 
 

@@ -375,6 +375,26 @@ async def test_a_deadline_of_the_clients_own_does_not_wait_for_a_sweep(scene: Sc
     assert answers == []
 
 
+async def test_the_brokers_deadline_counts_when_a_repeated_message_names_an_earlier_one(scene: Scene) -> None:
+    async def expire(*_: str) -> float:
+        return 1290.0 - scene.clock.seconds if scene.clock.seconds < 1290 else 0.0
+
+    relay = Relay(scene.broker, "gw", scene.clock, expire=expire)
+    watch = relay.watch("local", "local", "job", scene.client)
+    watch.start("memory", deadline_seconds=1)
+    for seconds in (3.1, 100, 180):
+        scene.clock.seconds = 1000 + seconds
+        relay.sweep()
+        await _settled()
+    assert scene.client.failure is None
+    scene.broker.away = True
+    for seconds in (292.0, 330.0):  # no longer than that, though it says that the reply has ended
+        scene.clock.seconds = 1000 + seconds
+        relay.sweep()
+        await _settled()
+    assert scene.client.failure is not None
+
+
 async def test_a_stream_that_ended_in_time_has_no_timer_left(scene: Scene) -> None:
     relay = Relay(scene.broker, "gw", scene.clock, expire=scene.broker.expire)
     watch = relay.watch("local", "local", "job", scene.client)

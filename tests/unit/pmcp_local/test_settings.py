@@ -32,9 +32,10 @@ def test_the_data_directory_and_older_names_of_others_are_settings(monkeypatch: 
 def test_all_mistakes_are_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PMCP_GATEWAY_PORT", "0")
     monkeypatch.setenv("PMCP_MODEL_API", "oracle")
+    monkeypatch.setenv("SERVER_HOST", "0.0.0.0")
     with pytest.raises(ValidationError) as caught:
         read_settings({"stop_timeout_seconds": -1})
-    assert caught.value.error_count() == 3
+    assert caught.value.error_count() == 4
 
 
 def test_no_two_ports_are_the_same_by_default() -> None:

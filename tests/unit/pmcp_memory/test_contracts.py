@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import ValidationError
 
@@ -38,6 +39,13 @@ TURN: dict[str, Any] = {
         {"content": "x" * (MAX_CONTENT_BYTES + 1)},
         {"content": "é" * (MAX_CONTENT_BYTES // 2 + 1)},
         {"content": "\ud800"},
+        {"metadata": {"note": "\ud800"}},
+        {"metadata": {"\udfff": 1}},
+        {"metadata": {"number": float("nan")}},
+        {"metadata": {"number": 2**63}},
+        {"metadata": {"deep": orjson.loads("[" * 32 + "]" * 32)}},
+        {"created_at": "0001-01-01T00:00:00+14:00"},
+        {"created_at": "9999-12-31T23:59:59-14:00"},
         {"role": "system"},
         {"created_at": "2026-03-01T12:00:00"},
         {"metadata": {"x": "y" * 10_000}},

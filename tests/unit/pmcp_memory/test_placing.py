@@ -58,6 +58,8 @@ def test_metadata_that_is_none_of_ours_says_nothing() -> None:
     odd = turn(1, "one", speaker=7, world_time="long ago", session_id=["x"])
     stood = place([StoredTurn(odd, 1, None, 0)])["m1"]
     assert (stood.speaker, stood.world_time, stood.session_id) == (None, None, None)
+    beyond = turn(3, "three", world_time="9999-12-31T23:59:59-14:00")
+    assert place([StoredTurn(beyond, 3, None, 0)])["m3"].world_time is None
     good = turn(2, "two", speaker=" Mira ", world_time="1203-05-01T00:00:00", session_id="s")
     stood = place([StoredTurn(good, 2, odd, 0)])["m2"]
     assert (stood.speaker, stood.session_id) == ("Mira", "s")

@@ -113,6 +113,14 @@ def test_what_both_love_brings_them_together_and_is_recommended() -> None:
     assert "Different views on gossip" in suggestions.potential_challenges
 
 
+def test_what_is_a_challenge_is_not_recommended() -> None:
+    one = persona(topic_preferences={"history": 50, "magic": 60})
+    other = persona("Kira", topic_preferences={"history": 95, "magic": 70})
+    suggestions = analyse(one, other, None).suggestions
+    assert suggestions.recommended_topics == ("magic",)
+    assert suggestions.potential_challenges == ("Different views on history",)
+
+
 @pytest.mark.parametrize(
     ("overall", "said"),
     [(0.81, "excellent"), (0.8, "very_good"), (0.65, "good"), (0.5, "challenging"), (0.35, "difficult")],

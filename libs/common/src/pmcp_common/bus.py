@@ -12,6 +12,9 @@ from typing import Protocol
 
 from pmcp_common.contracts.jobs import AppendResult, Claim, Delta, JobState, StreamEvent, StreamPage
 
+UNREADABLE = (ValueError, KeyError, TypeError)
+"""What decoding raises when no process of this version wrote what is stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

@@ -5,6 +5,7 @@ The scripts write arq's queue ZSET, and for off-path jobs its payload (arq 0.28 
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 import orjson
 
+from pmcp_common.bus import UNREADABLE
 from pmcp_common.bus_redis import RedisStreamBus, decode_event, encode_event
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.ends import LATE, LOST, end_cancelled, end_given_up
@@ -39,6 +41,8 @@ from pmcp_common.contracts.jobs import (
 )
 from pmcp_common.queue import Reaped
 from pmcp_common.redis_link import RETRY_AFTER_SECONDS, BytesRedis, Script, broker_errors
+
+log = logging.getLogger(__name__)
 
 SUBMISSION_FIELDS = frozenset(field.name for field in fields(Submission))
 LATE_MOMENT_MS = 150
@@ -73,7 +77,7 @@ class ArqJobQueue:
         self._redis = redis
         self._bus = bus
         self._epoch = ""
-        """Of the data, when this process last had a message accepted."""
+        """Of the data, when this process last knew that nothing of an earlier life was still to be queued again."""
         self._submit, self._claim, self._renew, self._finish, self._cancel, self._reap, self._expire = (
             Script(redis, name) for name in ("submit", "claim", "renew", "finish", "cancel", "reap", "expire_job")
         )
@@ -127,7 +131,8 @@ class ArqJobQueue:
             ],
         )
         accepted = _accepted(submission, [part.decode() for part in answer])
-        self._epoch = accepted.epoch
+        if not self._epoch or (submission.idempotency_key is not None and not accepted.duplicate):
+            self._epoch = accepted.epoch
         return accepted
 
     async def claim(
@@ -269,7 +274,10 @@ class ArqJobQueue:
             [keys.RUNNING, keys.REPLY_QUEUE, keys.REAPED], [limit, self._pickup_ms, self._lease_ms, MAX_ATTEMPTS]
         )
         for reason, *rest in taken:
-            await self._give_up(_claim(rest), reason.decode())
+            try:
+                await self._give_up(_claim(rest), reason.decode())
+            except UNREADABLE:  # of another version, or damaged: the others must not wait for it
+                log.exception("a job that cannot be read is left until it expires")
         return Reaped(requeued, len(taken), None if next_ms < 0 else next_ms / 1000)
 
     async def _give_up(self, claim: Claim, reason: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import AliasChoices, Field, SecretStr
 
 from pmcp_common.configuration import Settings
+from pmcp_common.contracts.loopback import LoopbackHost
 
 PORT = "TCP port"
 SECONDS = "seconds"
@@ -39,7 +40,7 @@ class LocalSettings(Settings):
         "INFO", "level", "of the services' logs below <data>/logs; message text appears at DEBUG only"
     )
 
-    gateway_host: str = setting("127.0.0.1", "address", "where clients connect; loopback only for now")
+    gateway_host: LoopbackHost = setting("127.0.0.1", "address", "where clients connect; loopback only for now")
     gateway_port: int = _port(8000, "clients connect here; further gateways count up from it")
     persona_port: int = _port(8001, "persona service, internal")
     memory_port: int = _port(8002, "memory service, internal")

@@ -27,7 +27,7 @@ from pmcp_gateway.methods.call import Call, Connection, Live, Services
 from pmcp_gateway.origin import is_allowed, origins_of
 from pmcp_gateway.outbox import Outbox, OutboxLimits
 from pmcp_gateway.protocol import ErrorReply, JsonId, Notification, Request
-from pmcp_gateway.session import refusal
+from pmcp_gateway.session import AT_ONCE, CHANGING, IDENTIFYING, refusal
 from pmcp_gateway.stores import Replacement, Session
 
 log = logging.getLogger(__name__)
@@ -126,6 +126,9 @@ class Socket:
         self._tasks: set[asyncio.Task[None]] = set()
         self._newest: dict[JsonId, asyncio.Task[None]] = {}
         """Of the unanswered requests with this id."""
+        self._identifying: asyncio.Task[None] | None = None
+        self._changing: asyncio.Task[None] | None = None
+        """The newest request that later ones build on; it waits for the one before it."""
         self._malformed = self._refused = 0
         self.interrupted: list[Live] = []
         """Replies that had not ended when the socket did."""
@@ -223,7 +226,14 @@ class Socket:
             return
         self._refused = 0
         call = Call(self._connection, number, parsed.method, uuid.uuid4().hex, isinstance(parsed, Request))
-        task = asyncio.create_task(self._serve(call, parsed.params, self._newest.get(number)))
+        same_id = self._newest.get(number)
+        changing = self._identifying if parsed.method in AT_ONCE else self._changing
+        before = {task for task in (same_id, changing) if task is not None}
+        task = asyncio.create_task(self._serve(call, parsed.params, before))
+        if parsed.method in CHANGING:
+            self._changing = task
+        if parsed.method in IDENTIFYING:
+            self._identifying = task
         if number is not None:
             self._newest[number] = task
         self._tasks.add(task)
@@ -233,12 +243,17 @@ class Socket:
         self._tasks.discard(task)
         if self._newest.get(number) is task:
             del self._newest[number]
+        if self._changing is task:
+            self._changing = None
+        if self._identifying is task:
+            self._identifying = None
 
-    async def _serve(self, call: Call, params: dict[str, Any], after: asyncio.Task[None] | None) -> None:
-        """`after`: an unanswered request with the same id. Some clients take the second as id, and send two in one."""
+    async def _serve(self, call: Call, params: dict[str, Any], before: set[asyncio.Task[None]]) -> None:
+        """`before`: what must have ended; also an unanswered request with the same id: some clients take the second as
+        id, and send two in one."""
         request_id.set(call.request_id)
-        if after is not None:
-            await asyncio.wait({after})
+        if before:
+            await asyncio.wait(before)
         await self._dispatcher.run(call, params)
 
 

@@ -19,6 +19,7 @@ from pmcp_common.contracts.errors import (
     ErrorCode,
     InternalError,
     MethodNotFound,
+    SessionReplaced,
 )
 from pmcp_common.contracts.methods import METHODS
 from pmcp_gateway import protocol
@@ -120,6 +121,19 @@ FENCED = frozenset(
 """What an older socket of a session may not do any more. The scripts that store messages and personas look themselves,
 and none of these is on the way of a message."""
 
+REFUSED_WHOLE = frozenset(
+    {
+        "persona.chat",
+        "persona.chat_stream",
+        "conversation.send_message",
+        "persona.switch",
+        "visual.update",
+        "stream.cancel",
+        "session.ping",
+    }
+)
+"""Have done nothing when they are refused because of the session's generation."""
+
 CLOSED_BY: dict[ErrorCode, CloseCode] = {
     SESSION_EXPIRED: closing.SESSION_EXPIRED,
     SESSION_REFUSED: closing.UNAUTHENTICATED,
@@ -161,6 +175,16 @@ class Dispatcher:
             raise MethodNotFound(call.method)
         valid = validate(method.params, params)
         await ensure_session(self._services, call)
+        gen = call.connection.session.gen
+        try:
+            return await self._carry_out_valid(call, valid)
+        except SessionReplaced:
+            # By another socket? Or was it this one, opened anew while the request was on its way?
+            if call.method not in REFUSED_WHOLE or not await call.connection.was_identified_after(gen):
+                raise
+            return await self._carry_out_valid(call, valid)
+
+    async def _carry_out_valid(self, call: Call, valid: Any) -> dict[str, Any] | None:
         if call.method in FENCED:
             await ensure_current(self._services, call)
         if PERSONA_NEEDS[call.method] is PersonaNeed.ACTIVE and getattr(valid, "persona_id", None) is None:

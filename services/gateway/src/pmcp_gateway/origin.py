@@ -7,17 +7,9 @@ point its own name here, so the Host header proves nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-
-def is_loopback(host: str) -> bool:
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+from pmcp_common.contracts.loopback import is_loopback
 
 
 def is_allowed(origins: Iterable[str]) -> bool:

@@ -19,6 +19,10 @@ _SENTENCE = "must be "
 
 
 def validate(model: type[Params], params: dict[str, Any]) -> Params:
+    """A parameter that is null counts as not given, as `params` itself does; what has no name here is left alone."""
+    if None in params.values():
+        known = model.model_fields
+        params = {name: value for name, value in params.items() if value is not None or name not in known}
     try:
         return model.model_validate(params)
     except ValidationError as error:

@@ -14,16 +14,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pmcp_common.bus import Position, StreamBus
+from pmcp_common.bus import UNREADABLE, Position, StreamBus
 from pmcp_common.clock import Clock
 from pmcp_common.contracts.errors import DeadlineExceeded, DomainError, InternalError, StreamNotFound, Unavailable
 from pmcp_common.contracts.jobs import End, StreamEvent
 from pmcp_gateway.metrics import CATCH_UPS, STREAMS
 
 log = logging.getLogger(__name__)
-
-UNREADABLE = (ValueError, KeyError, TypeError)
-"""What decoding raises when no worker of ours wrote the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +271,13 @@ class Relay:
         try:
             async with self._gate:
                 seconds = await expire(watch.tenant, watch.principal, watch.stream_id)
-            watch.late_at = self._clock.monotonic() + max(1.0, seconds)
-            if seconds and watch.timer is not None and not watch.ended:
-                self.end_in(watch, seconds)
+            now = self._clock.monotonic()
+            watch.late_at = now + max(1.0, seconds)
+            if seconds and not watch.ended:
+                # Of a repeated message, or one that was queued again, the broker may know a later deadline.
+                watch.deadline = max(watch.deadline, now + seconds + self.limits.give_up_seconds)
+                if watch.timer is not None:
+                    self.end_in(watch, seconds)
             self.look(watch)
         except Unavailable:
             watch.late_at = self._clock.monotonic() + 1.0
@@ -285,6 +286,9 @@ class Relay:
             self.look(watch)
         except DomainError as error:
             watch.fail(error)
+        except UNREADABLE as error:
+            log.warning("stored job unreadable", extra={"error": type(error).__name__})
+            watch.fail(InternalError("The reply cannot be ended: its job cannot be read"))
         finally:
             watch.asking = False
 

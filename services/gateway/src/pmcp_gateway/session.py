@@ -1,4 +1,4 @@
-"""May this session do this now? Pure: one table of what each method needs, one rule of admission."""
+"""May this session do this now, and after what? Pure: tables of what methods need and change, one rule of admission."""
 
 from __future__ import annotations
 
@@ -80,6 +80,37 @@ PERSONA_NEEDS: dict[str, PersonaNeed] = {
     "session.resume": PersonaNeed.NONE,
     "session.ping": PersonaNeed.NONE,
 }
+
+CHANGING = frozenset(
+    {
+        "persona.switch",
+        "persona.create",
+        "persona.update",
+        "persona.delete",
+        "conversation.start",
+        "conversation.end",
+        "visual.update",
+        "session.clear",
+        "session.open",
+        "session.resume",
+        "state.save",
+        "state.load",
+        "memory.store",
+        "memory.edit",
+        "memory.pin",
+        "memory.merge",
+        "memory.forget",
+        "memory.erase",
+        "relationship.update",
+        "emotional.update_state",
+    }
+)
+"""What clients send and build on in the next frame, without waiting for the answer: requests that come later on the
+same socket begin after it. Replies and the tending of all memories are not among them, for they may take long."""
+AT_ONCE = frozenset({"stream.cancel", "session.ping"})
+"""What does not wait for those, but for the two that say who the socket is: until they are through, it knows an older
+generation of its session than the store does, and would take itself for replaced."""
+IDENTIFYING = frozenset({"session.open", "session.resume"})
 
 
 def refusal(in_flight: int, limit: int) -> DomainError | None:

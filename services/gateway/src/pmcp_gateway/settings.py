@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 
 from pmcp_common.configuration import LogLevel, Settings, TenantId
+from pmcp_common.contracts.loopback import LoopbackHost
 from pmcp_gateway.connection import SocketLimits
 from pmcp_gateway.methods.call import RequestLimits
-from pmcp_gateway.origin import is_loopback
 from pmcp_gateway.outbox import OutboxLimits
 from pmcp_gateway.server import PING_SECONDS
 
@@ -18,7 +18,7 @@ from pmcp_gateway.server import PING_SECONDS
 class GatewaySettings(Settings):
     older_names: ClassVar[Mapping[str, str]] = {"SERVER_HOST": "gateway_host", "SERVER_PORT": "gateway_port"}
 
-    gateway_host: str = Field(
+    gateway_host: LoopbackHost = Field(
         default="127.0.0.1", description="address to listen on; loopback only, until authentication exists"
     )
     gateway_port: int = Field(default=8000, ge=0, le=65535, description="TCP port; 0: any free one")
@@ -70,13 +70,6 @@ class GatewaySettings(Settings):
         description="seconds after the loss of a socket until `on_interrupt` decides about its replies",
     )
     log_level: LogLevel = "INFO"
-
-    @field_validator("gateway_host")
-    @classmethod
-    def _loopback(cls, host: str) -> str:
-        if not is_loopback(host):
-            raise ValueError("only loopback addresses (127.0.0.1, ::1, localhost) until authentication exists")
-        return host
 
     def socket_limits(self) -> SocketLimits:
         return SocketLimits(

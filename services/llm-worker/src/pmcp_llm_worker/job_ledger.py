@@ -15,6 +15,7 @@ from typing import Protocol
 
 import orjson
 
+from pmcp_common.bus import UNREADABLE
 from pmcp_common.clock import Clock
 from pmcp_common.contracts.accepted_jobs import MAX_JOBS, AcceptedJob, JobName
 from pmcp_common.contracts.errors import DomainError
@@ -46,6 +47,8 @@ class Backlog:
     epoch: str
     accepted: Sequence[AcceptedJob]
     settled: Sequence[JobName]
+    restored: bool
+    """What was recorded in earlier epochs has been queued again."""
 
 
 class JobBacklog(Protocol):
@@ -94,7 +97,6 @@ class JobLedger:
         self._backlog = backlog
         self._record = record
         self._clock = clock
-        self._epoch = ""
         self._loss: tuple[str, float] | None = None
         """The epoch in which jobs were found to be lost, and when."""
         self._purge_at = 0.0
@@ -104,8 +106,8 @@ class JobLedger:
         backlog = await self._backlog.look(MAX_JOBS)
         if backlog is None:
             return False
-        if backlog.epoch != self._epoch and await self._restore(backlog.epoch):
-            self._epoch = backlog.epoch
+        if not backlog.restored:
+            await self._restore(backlog.epoch)
         if backlog.accepted:
             await self._record.record(backlog.accepted)
             await self._backlog.recorded(backlog.epoch, backlog.accepted)
@@ -115,17 +117,16 @@ class JobLedger:
         await self._purge()
         return MAX_JOBS in (len(backlog.accepted), len(backlog.settled))
 
-    async def _restore(self, epoch: str) -> bool:
-        """False: not yet. A reply must not begin anew while its old worker still writes it."""
+    async def _restore(self, epoch: str) -> None:
+        """In a later pass: a reply must not begin anew while its old worker still writes it."""
         now = self._clock.monotonic()
         if (self._loss is None or self._loss[0] != epoch) and await self._record.lost(epoch, 1):
             await self._backlog.announce_loss()
             self._loss = (epoch, now)
         if self._loss is not None and self._loss[0] == epoch and now - self._loss[1] < PARTING_SECONDS:
-            return False
+            return
         await self._queue_lost(epoch)
         await self._backlog.restored(epoch)
-        return True
 
     async def _purge(self) -> None:
         """A crash between an end and its note, a lost answer: nothing may stay in the record for ever."""
@@ -150,8 +151,12 @@ class JobLedger:
         """False: nothing is owed any more. Raises what may pass, such as a full queue."""
         if self._clock.now().timestamp() - job.accepted_at_ms / 1000 > MAX_AGE_SECONDS:
             return False
-        stored = {name: value for name, value in orjson.loads(job.submission).items() if name in SUBMISSION_FIELDS}
-        submission = replace(Submission(**stored), requeued=True, session_gen=NEWEST_GENERATION)
+        try:
+            stored = {name: value for name, value in orjson.loads(job.submission).items() if name in SUBMISSION_FIELDS}
+            submission = replace(Submission(**stored), requeued=True, session_gen=NEWEST_GENERATION)
+        except UNREADABLE:
+            log.exception("recorded job cannot be read", extra={"job": job.job_id})
+            return False
         try:
             accepted = await self._queue.submit(submission)
         except DomainError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import aiohttp
+import orjson
 
 from pmcp_common.contracts.accepted_jobs import (
     AcceptedJob,
@@ -18,6 +19,8 @@ from pmcp_common.contracts.accepted_jobs import (
 from pmcp_common.peers_http import Peer
 
 PATH = "/v1/accepted-jobs"
+PART_BYTES = 1024 * 1024
+"""Of one request: the service bounds what it takes. One job alone is always smaller than that bound."""
 
 
 class HttpJobRecord(Peer):
@@ -25,8 +28,8 @@ class HttpJobRecord(Peer):
         super().__init__(session, base_url, "memory", timeout_seconds=timeout_seconds)
 
     async def record(self, jobs: Sequence[AcceptedJob]) -> None:
-        if jobs:
-            await self._ask(RowsChanged, "POST", f"{PATH}/record", body=AcceptedJobs(jobs=tuple(jobs)))
+        for part in _parts(jobs):
+            await self._ask(RowsChanged, "POST", f"{PATH}/record", body=AcceptedJobs(jobs=part))
 
     async def settle(self, jobs: Sequence[JobName]) -> None:
         if jobs:
@@ -40,3 +43,18 @@ class HttpJobRecord(Peer):
     async def purge(self, accepted_before_ms: int) -> int:
         query = OldJobs(accepted_before_ms=accepted_before_ms)
         return (await self._ask(RowsChanged, "POST", f"{PATH}/purge", body=query)).rows
+
+
+def _parts(jobs: Sequence[AcceptedJob]) -> Iterator[tuple[AcceptedJob, ...]]:
+    """In order, each as large as one request may be."""
+    part: list[AcceptedJob] = []
+    size = 0
+    for job in jobs:
+        more = len(orjson.dumps(job.submission))
+        if part and size + more > PART_BYTES:
+            yield tuple(part)
+            part, size = [], 0
+        part.append(job)
+        size += more
+    if part:
+        yield tuple(part)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
+from pmcp_common.bus import UNREADABLE
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.accepted_jobs import AcceptedJob, JobName
 from pmcp_common.redis_link import BytesRedis, Script, broker_errors
 from pmcp_llm_worker.job_ledger import Backlog
+
+log = logging.getLogger(__name__)
 
 KEEPER_MS = 3000
 
@@ -25,13 +29,14 @@ class RedisJobBacklog:
         self._recorded = Script(redis, "recorded")
 
     async def look(self, limit: int) -> Backlog | None:
-        epoch, ours, accepted, settled = await self._ledger(
-            [keys.EPOCH, keys.LEDGER_LEASE], [self._keeper, uuid.uuid4().hex, KEEPER_MS, limit]
+        epoch, ours, accepted, settled, restored = await self._ledger(
+            [keys.EPOCH, keys.LEDGER_LEASE, keys.RESTORED], [self._keeper, uuid.uuid4().hex, KEEPER_MS, limit]
         )
         if not ours:
             return None
-        jobs = [_accepted(epoch.decode(), *fields) for fields in accepted]
-        return Backlog(epoch.decode(), jobs, [_name(member) for member in settled])
+        jobs = (_accepted(epoch.decode(), fields) for fields in accepted)
+        readable = [job for job in jobs if job is not None]
+        return Backlog(epoch.decode(), readable, [_name(member) for member in settled], restored == epoch)
 
     async def recorded(self, epoch: str, jobs: Sequence[JobName]) -> None:
         await self._recorded([keys.EPOCH], [epoch, *(_member(job) for job in jobs)])
@@ -58,7 +63,16 @@ def _name(member: bytes) -> JobName:
     return JobName(tenant=tenant, job_id=job_id)
 
 
-def _accepted(epoch: str, member: bytes, submission: bytes, persona_id: bytes, persona_name: bytes) -> AcceptedJob:
+def _accepted(epoch: str, stored: Sequence[bytes]) -> AcceptedJob | None:
+    """None: it cannot be read, and goes unrecorded."""
+    try:
+        return _recordable(epoch, *stored)
+    except UNREADABLE:
+        log.exception("accepted job cannot be read")
+        return None
+
+
+def _recordable(epoch: str, member: bytes, submission: bytes, persona_id: bytes, persona_name: bytes) -> AcceptedJob:
     """The message may name no persona: its session's was taken, and the session is lost with the rest."""
     fields = orjson.loads(submission)
     fields |= {"persona_id": persona_id.decode(), "persona_name": persona_name.decode()}

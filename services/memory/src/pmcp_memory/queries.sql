@@ -124,6 +124,7 @@ SET source_message_ids = m.source_message_ids || r.sources,
     importance = greatest(m.importance, r.importance),
     initial_importance = greatest(m.initial_importance, r.importance),
     occurred_at = greatest(m.occurred_at, r.occurred_at),
+    first_occurred_at = least(m.first_occurred_at, m.occurred_at, r.first_occurred_at),
     world_time = greatest(m.world_time, r.world_time),
     words = memory.words_of(
         m.lead_in, m.content,
@@ -133,7 +134,7 @@ SET source_message_ids = m.source_message_ids || r.sources,
 FROM (
     SELECT
         s.id, array_agg(s.source ORDER BY s.source) AS sources, max(s.importance) AS importance,
-        max(s.occurred_at) AS occurred_at, max(s.world_time) AS world_time
+        max(s.occurred_at) AS occurred_at, min(s.occurred_at) AS first_occurred_at, max(s.world_time) AS world_time
     FROM unnest($3::text[], $4::text[], $5::real[], $6::timestamptz[], $7::timestamptz[])
         AS s (id, source, importance, occurred_at, world_time)
     GROUP BY s.id

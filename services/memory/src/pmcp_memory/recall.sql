@@ -29,39 +29,42 @@ terms AS MATERIALIZED (
         LIMIT 24
     ) AS w
 ),
--- Own and others' apart: a large memory has an index of its own (near_indexes), which only this form can use.
+-- Own and others' apart: a large memory has an index of its own (near_indexes), which only this form can use. Of all
+-- that are sorted, no more than the id: what else is needed of the nearest is read when they are known.
 own AS (
-    SELECT id, persona_id, player_id, thread_id, ordinal,
-        embedding::public.halfvec(:dimension) <=> (SELECT vector FROM asked) AS distance
+    SELECT id, embedding::public.halfvec(:dimension) <=> (SELECT vector FROM asked) AS distance
     FROM memory.memories
     WHERE tenant_id = $1 AND persona_id = $2 AND player_id = $3
         AND embedding_model = $5
         AND ($17::text IS NULL OR memory_type = $17) AND ($18::real <= 0 OR importance >= $18)
-        AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
+        AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR coalesce(first_occurred_at, occurred_at) <= $20)
     ORDER BY embedding::public.halfvec(:dimension) <=> (SELECT vector FROM asked)
     LIMIT $16
 ),
 beyond_own AS (
-    SELECT id, persona_id, player_id, thread_id, ordinal, embedding <=> (SELECT vector FROM asked) AS distance
+    SELECT id, embedding <=> (SELECT vector FROM asked) AS distance
     FROM memory.visible_beyond_own($1, $2, $3)
     WHERE embedding_model = $5
         AND ($17::text IS NULL OR memory_type = $17) AND ($18::real <= 0 OR importance >= $18)
-        AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
+        AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR coalesce(first_occurred_at, occurred_at) <= $20)
     ORDER BY embedding <=> (SELECT vector FROM asked)
     LIMIT $16
 ),
 nearest AS (
-    SELECT id, persona_id, player_id, thread_id, ordinal
-    FROM (SELECT * FROM own UNION ALL SELECT * FROM beyond_own) AS both_of_them
-    ORDER BY distance
-    LIMIT $16
+    SELECT m.id, m.persona_id, m.player_id, m.thread_id, m.ordinal
+    FROM (
+        SELECT id FROM (SELECT * FROM own UNION ALL SELECT * FROM beyond_own) AS both_of_them
+        ORDER BY distance
+        LIMIT $16
+    ) AS n
+    JOIN memory.memories m ON m.tenant_id = $1 AND m.id = n.id
 ),
 wordy AS (
     SELECT id, persona_id, player_id, thread_id, ordinal
     FROM memory.visible_memories($1, $2, $3)
     WHERE :matches
         AND ($17::text IS NULL OR memory_type = $17) AND importance >= $18
-        AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR occurred_at <= $20)
+        AND NOT source_message_ids && $19::text[] AND ($20::timestamptz IS NULL OR coalesce(first_occurred_at, occurred_at) <= $20)
     ORDER BY ts_rank(words, (SELECT any_word FROM asked)) DESC, id
     LIMIT $16
 ),
@@ -84,10 +87,16 @@ around AS MATERIALIZED (
         coalesce((SELECT bit_or(t.bit) FROM terms t WHERE m.words @@ t.term), 0) AS mask,
         m.id IN (SELECT id FROM candidates) AS candidate
     FROM places p
-    JOIN memory.visible_memories($1, $2, $3) m
-        ON m.persona_id = p.persona_id AND coalesce(m.player_id, '') = p.player AND m.thread_id = p.thread_id
-            AND m.ordinal = p.ordinal
-    WHERE ($20::timestamptz IS NULL OR m.occurred_at <= $20)
+    -- By its place and nothing else (so OFFSET 0, and a comparison that no index knows): where the planner has no
+    -- statistics yet, it takes a player's memories for one and would read them all through for each place.
+    CROSS JOIN LATERAL (
+        SELECT v.id, v.persona_id, v.thread_id, v.episode, v.ordinal, v.embedding, v.embedding_model, v.words
+        FROM memory.visible_memories($1, $2, $3) v
+        WHERE v.thread_id = p.thread_id AND v.ordinal = p.ordinal
+            AND v.persona_id IS NOT DISTINCT FROM p.persona_id AND coalesce(v.player_id, '') = p.player
+            AND ($20::timestamptz IS NULL OR coalesce(v.first_occurred_at, v.occurred_at) <= $20)
+        OFFSET 0
+    ) m
 ),
 bounds AS MATERIALIZED (
     SELECT
@@ -173,10 +182,10 @@ SELECT
             ORDER BY n.ordinal
         ), '[]')
         FROM memory.visible_memories($1, $2, $3) n
-        WHERE n.tenant_id = $1 AND n.persona_id = b.persona_id AND n.player_id IS NOT DISTINCT FROM b.player_id
-            AND n.thread_id = b.thread_id AND n.episode = b.episode AND n.id <> b.id
+        WHERE n.tenant_id = $1 AND n.persona_id IS NOT DISTINCT FROM b.persona_id
+            AND n.player_id IS NOT DISTINCT FROM b.player_id AND n.thread_id = b.thread_id AND n.episode = b.episode AND n.id <> b.id
             AND n.ordinal BETWEEN b.ordinal - 1 AND b.ordinal + 1
-            AND ($20::timestamptz IS NULL OR n.occurred_at <= $20)
+            AND ($20::timestamptz IS NULL OR coalesce(n.first_occurred_at, n.occurred_at) <= $20)
     ) AS neighbours
 FROM best b
 ORDER BY b.score DESC, b.id

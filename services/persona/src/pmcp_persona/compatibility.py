@@ -176,9 +176,11 @@ def _suggestions(one: Persona, other: Persona, bond: Bond | None, prediction: st
 
 
 def _shared_topics(one: Persona, other: Persona) -> tuple[str, ...]:
-    """What both like, the most pulling first."""
+    """What both like, the most pulling first; not what one of them likes so much more that it is a challenge."""
     first, second = _topics(one), _topics(other)
-    shared = [topic for topic in first.keys() & second.keys() if min(first[topic], second[topic]) >= SHARED_TOPIC]
+    apart = _far_apart(first, second)
+    both = [topic for topic in first.keys() & second.keys() if min(first[topic], second[topic]) >= SHARED_TOPIC]
+    shared = [topic for topic in both if topic not in apart]
     return tuple(sorted(shared, key=lambda topic: (-_pull(first[topic], second[topic]), topic))[:MAX_TOPICS])
 
 

@@ -14,6 +14,8 @@ from pmcp_common.contracts.personas import Contract, Identifier
 
 MAX_JOBS = 64
 """In one call."""
+MAX_SUBMISSION_CHARS = 400_000
+"""A message of 32 KiB, its situation, key and player may hold nothing but control characters: six for one in JSON."""
 
 
 class JobName(Contract):
@@ -25,7 +27,7 @@ class AcceptedJob(JobName):
     epoch: Annotated[str, Field(min_length=1, max_length=64)]
     """The life of the Redis data in which the job is stored."""
     accepted_at_ms: int = Field(ge=0)
-    submission: Annotated[str, Field(max_length=200_000)]
+    submission: Annotated[str, Field(max_length=MAX_SUBMISSION_CHARS)]
     """As the queue takes it: `jobs.Submission` in JSON, with the persona it was accepted for."""
 
 

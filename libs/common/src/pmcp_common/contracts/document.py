@@ -28,9 +28,12 @@ JSON-RPC 2.0 over one WebSocket: `ws://host:8000/mcp`, text frames, one JSON obj
   out and not answered. `params` may be missing or null. A missing `jsonrpc` is taken as "2.0".
 - Batches are refused whole with one -32600: send one request per frame.
 - Requests on one socket run at the same time: a stream blocks nothing. At most 16 may be in flight on one socket;
-  one more gets -32005. A request whose id is still in flight waits until the one before it is answered.
+  one more gets -32005. A request whose id is still in flight waits until the one before it is answered. What comes
+  after `persona.switch`, `memory.store`, `visual.update`, `state.load` or another quick change begins when that has
+  ended: nobody need wait for its answer.
 - Limits: a frame 256 KiB, a message 32 KiB of UTF-8.
-- Unknown parameters are ignored. `persona_id` accepts an id or a name, in any case.
+- Unknown parameters are ignored; one that is null counts as not given. `persona_id` accepts an id or a name, in any
+  case.
 - The *player* of a message is `player_id` (or `sender`); without it, the session itself. History, private memories and
   a persona's energy, time and fatigue belong to (persona, player).
 """

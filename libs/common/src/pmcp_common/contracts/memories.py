@@ -6,6 +6,8 @@ the unit the socket's limit has too. Importance 0..1, emotional valence -1..1, s
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -19,6 +21,7 @@ MAX_TURNS_IN_CONTEXT = 200
 MAX_MEMORIES_PER_RECALL = 100
 MAX_MESSAGES_PER_REMEMBER = 64
 MAX_METADATA_BYTES = 8 * 1024
+MAX_METADATA_DEPTH = 32
 MAX_RELATED_PERSONAS = 64
 
 
@@ -28,25 +31,58 @@ def _fits_content(value: str) -> str:
     return value
 
 
+def _says_something(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is required")
+    return value
+
+
 def _fits_metadata(value: dict[str, Any]) -> dict[str, Any]:
     """Size is judged on repr: this package has no JSON encoder, and the bound need not be exact."""
     if len(repr(value)) > MAX_METADATA_BYTES:
         raise ValueError(f"metadata is over {MAX_METADATA_BYTES} bytes")
-    if _holds_nul(value):
-        raise ValueError("metadata holds a NUL character")
+    if reason := _unfit(value, MAX_METADATA_DEPTH):
+        raise ValueError(f"metadata {reason}")
     return value
 
 
-def _holds_nul(value: object) -> bool:
+def _unfit(value: object, depth: int) -> str:
+    """Why it cannot be kept as JSON of a database; empty: it can."""
     if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any(_holds_nul(key) or _holds_nul(item) for key, item in value.items())
-    return isinstance(value, list | tuple) and any(_holds_nul(item) for item in value)
+        return _unfit_text(value)
+    if isinstance(value, dict | list | tuple):
+        if not depth:
+            return f"is nested deeper than {MAX_METADATA_DEPTH}"
+        parts = (*value, *value.values()) if isinstance(value, dict) else value
+        return next((reason for part in parts if (reason := _unfit(part, depth - 1))), "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "holds a number that is none"
+    return "holds an integer of more than 64 bits" if isinstance(value, int) and not -(2**63) <= value < 2**63 else ""
+
+
+def _unfit_text(value: str) -> str:
+    if "\x00" in value:
+        return "holds a NUL character"
+    return "holds half a character" if any("\ud800" <= sign <= "\udfff" for sign in value) else ""
+
+
+def _in_calendar(value: datetime) -> datetime:
+    """The first and the last day there are may lie beyond it in UTC, which the database keeps."""
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the calendar") from None
+    return value
 
 
 Content = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]+$"), AfterValidator(_fits_content)]
 """What someone said or what is remembered: not empty, no NUL, at most 32 KiB of UTF-8."""
+
+ToRemember = Annotated[Content, AfterValidator(_says_something)]
+"""What a client wants remembered: content that is not blank."""
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_calendar)]
+"""As a client gives it: with an offset, and of the calendar in UTC too."""
 
 Metadata = Annotated[dict[str, Any], AfterValidator(_fits_metadata)]
 Importance = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -83,7 +119,7 @@ class Turn(Contract):
     player_id: Identifier
     role: Role
     content: Content
-    created_at: AwareDatetime
+    created_at: Moment
     metadata: Metadata = Field(default_factory=dict, description="request id, model, finish reason …")
 
 
@@ -158,7 +194,7 @@ class RecallRequest(Contract):
     n_results: int = Field(default=5, ge=1, le=MAX_MEMORIES_PER_RECALL)
     memory_type: MemoryType | None = None
     min_importance: Importance = 0.0
-    as_of: AwareDatetime | None = Field(default=None, description="only what had happened by then")
+    as_of: Moment | None = Field(default=None, description="only what had happened by then")
 
 
 class RecallResponse(Contract):

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field, model_validator
 
 from pmcp_common.contracts.memories import (
-    Content,
     Importance,
     MemoryType,
     Metadata,
+    Moment,
     RelatedPersonas,
+    ToRemember,
     Turn,
     Valence,
     Visibility,
@@ -33,13 +34,13 @@ MAX_PAGE_BYTES = 256 * 1024
 class MemoryToStore(Contract):
     """What a client wants remembered. Left out: importance and valence are judged by the words."""
 
-    content: Content
+    content: ToRemember
     memory_type: MemoryType = "conversation"
     importance: Importance | None = None
     emotional_valence: Valence | None = None
     visibility: Visibility = Visibility.PRIVATE
     related_personas: RelatedPersonas = ()
-    occurred_at: AwareDatetime | None = Field(default=None, description="None: now")
+    occurred_at: Moment | None = Field(default=None, description="None: now")
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -102,7 +103,7 @@ class EditMemory(Contract):
 
     persona_id: Identifier
     player_id: Identifier | None = Field(description="None: what the persona knows by itself, and only that")
-    content: Content | None = None
+    content: ToRemember | None = None
     memory_type: MemoryType | None = None
     importance: Importance | None = None
     emotional_valence: Valence | None = None
@@ -125,6 +126,12 @@ class MergeMemories(Contract):
     player_id: Identifier | None = Field(description="None: what the persona knows by itself, and only that")
     into: Identifier
     others: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_MEMORIES_PER_MERGE)]
+
+    @model_validator(mode="after")
+    def _needs_another(self) -> MergeMemories:
+        if set(self.others) <= {self.into}:
+            raise ValueError("nothing to merge but the memory itself")
+        return self
 
 
 class Erased(Contract):

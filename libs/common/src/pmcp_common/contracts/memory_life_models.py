@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 
 from pmcp_common.contracts.memories import (
     MAX_RELATED_PERSONAS,
-    Content,
     Importance,
     MemoryType,
+    ToRemember,
     Turn,
     Valence,
     Visibility,
@@ -70,7 +70,7 @@ class MemoryEditParams(OfPersona):
     """Fields that are missing stay as they are."""
 
     memory_id: Identifier
-    content: Content | None = None
+    content: ToRemember | None = None
     memory_type: MemoryType | None = None
     importance: Importance | None = None
     emotional_valence: Valence | None = None
@@ -93,6 +93,12 @@ class MemoryPinParams(OfPersona):
 class MemoryMergeParams(OfPersona):
     memory_id: Identifier = Field(description="stays, with its text, and gains the sources of the others")
     other_ids: Annotated[list[Identifier], Field(min_length=1, max_length=MAX_MEMORIES_PER_MERGE)]
+
+    @model_validator(mode="after")
+    def _needs_another(self) -> MemoryMergeParams:
+        if set(self.other_ids) <= {self.memory_id}:
+            raise ValueError("nothing to merge but the memory itself")
+        return self
 
 
 class MemoryForgetParams(OfPersona):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from pmcp_common.contracts.chat_models import Message
 from pmcp_common.contracts.memories import (
-    Content,
     Importance,
     MemoryType,
     Metadata,
+    Moment,
     RecalledMemory,
+    ToRemember,
     Valence,
     Visibility,
 )
@@ -29,7 +30,7 @@ class MemorySearchParams(OfPlayer):
     n_results: int = Field(default=5, ge=1, le=100)
     memory_type: MemoryType | None = None
     min_importance: Importance = 0.0
-    as_of: AwareDatetime | None = Field(default=None, description="only what had happened by then")
+    as_of: Moment | None = Field(default=None, description="only what had happened by then")
 
 
 class MemorySearchResult(Result):
@@ -39,7 +40,7 @@ class MemorySearchResult(Result):
 
 
 class MemoryStoreParams(OfPlayer):
-    content: Content
+    content: ToRemember
     persona_id: Identifier | None = Field(default=None, description=_OF_PERSONA)
     memory_type: MemoryType = "user_input"
     importance: Importance = 0.5

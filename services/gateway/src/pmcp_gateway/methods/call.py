@@ -95,6 +95,8 @@ class Connection:
     """The session was resumed here, and nobody knows whether the client has its new token."""
     live: dict[int, Live] = field(default_factory=dict)
     """By identity."""
+    identifying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while it is said who the socket is: until then the store may know a newer generation than `session`."""
     resumed: list[Callable[[], None]] = field(default_factory=list)
     """How to stop the resumed streams; those of a request end with it."""
 
@@ -105,6 +107,11 @@ class Connection:
             yield
         finally:
             self.live.pop(id(live), None)
+
+    async def was_identified_after(self, gen: int) -> bool:
+        """Whether this very socket speaks for a newer generation than that by now."""
+        async with self.identifying:
+            return self.session.gen > gen
 
     def stop_resumed(self) -> None:
         for stop in self.resumed:

@@ -13,6 +13,7 @@ from pmcp_common.contracts.conversation_models import (
     HistoryMessage,
 )
 from pmcp_common.contracts.conversations import Exchange
+from pmcp_common.contracts.errors import NotFound
 from pmcp_common.contracts.methods import ChatParams
 from pmcp_common.contracts.talks import as_player
 from pmcp_gateway.methods.call import Call, Services, with_persona
@@ -37,12 +38,15 @@ async def send_message(services: Services, call: Call, params: ConversationSendP
 
 
 async def get_history(services: Services, call: Call, params: ConversationHistoryParams) -> dict[str, Any]:
-    if params.conversation_id is not None and (talk := await find_talk(services, call, params.conversation_id)):
+    talk = await find_talk(services, call, params.conversation_id) if params.conversation_id is not None else None
+    if talk is not None:
         persona_id, player, sender = talk.first.id, as_player(talk.second.id), talk.second.name
     else:
         player = sender = call.player(params.player_id)
         persona_id = await _persona_of(services, call, params.persona_id, player)
     own_id = keys.conversation_id(call.tenant, persona_id, player)
+    if talk is None and params.conversation_id not in (None, own_id):
+        raise NotFound(f"Conversation not found: {params.conversation_id}", conversation_id=params.conversation_id)
     page = await services.conversations.exchanges(
         call.tenant, own_id, persona_id, player, params.limit, params.before_id
     )

@@ -36,7 +36,7 @@ from pmcp_common.contracts.session_models import (
     StreamRecovery,
 )
 from pmcp_gateway import protocol
-from pmcp_gateway.methods.call import Call, Connection, Services
+from pmcp_gateway.methods.call import Call, Connection, Services, ensure_current
 from pmcp_gateway.methods.reply_frames import LiveReply, StreamedReply, notifications
 from pmcp_gateway.protocol import MAX_FRAME_BYTES
 from pmcp_gateway.relay import Watch
@@ -67,7 +67,8 @@ async def get_info(services: Services, call: Call, _params: NoParams) -> dict[st
 async def open_session(services: Services, call: Call, params: SessionOpenParams) -> dict[str, Any]:
     _check_version(params.protocol)
     connection, token = call.connection, services.new_token()
-    connection.session = await services.sessions.open(connection.session, _hash(token), services.gateway_id)
+    async with connection.identifying:
+        connection.session = await services.sessions.open(connection.session, _hash(token), services.gateway_id)
     connection.stored, connection.unconfirmed = True, False
     return SessionOpenResult(**_opened(services, connection.session, token)).model_dump(mode="json")
 
@@ -90,6 +91,8 @@ async def resume(services: Services, call: Call, params: SessionResumeParams) ->
         connection.id,
     )
     connection.session, connection.stored, connection.unconfirmed = session, True, True
+    # Word that another socket has taken it over since then may have come before this one knew whose it is.
+    await ensure_current(services, call)
     connection.stop_resumed()
     streams = _Resuming(services, call, params.streams)
     try:
