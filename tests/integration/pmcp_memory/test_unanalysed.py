@@ -72,6 +72,15 @@ async def pool(service: Service) -> AsyncIterator[asyncpg.Pool]:
     await pool.close()
 
 
+async def test_no_plan_is_kept_that_was_made_without_statistics(service: Service, pool: asyncpg.Pool) -> None:
+    await service.rows.execute("ALTER TABLE memory.memories SET (autovacuum_enabled = false)")
+    await service.learn("my dog is called Rex")
+    store, viewer = RecallStore(Database(pool, acquire_timeout_seconds=5)), Viewer("local", "aria", "p1")
+    assert not (await store.describe(viewer)).analysed
+    await service.rows.execute("ANALYZE memory.memories")
+    assert (await store.describe(viewer)).analysed
+
+
 @pytest.mark.parametrize("few", [True, False])
 async def test_what_stands_around_is_found_by_its_place(service: Service, pool: asyncpg.Pool, few: bool) -> None:
     # Nobody gathers them while the test runs.

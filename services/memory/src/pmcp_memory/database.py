@@ -58,6 +58,9 @@ DATABASE_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Inte
 SESSION_SETTINGS: Mapping[str, str] = {
     # Planning a recall takes longer than running it for a small memory; what needs the values is planned anew.
     "plan_cache_mode": "force_generic_plan",
+    # A plan made while a table was small reads it through for each row it looks for, until PostgreSQL has statistics of
+    # what came since; every statement here has an index to use instead.
+    "enable_seqscan": "off",
     # Starting helpers takes longer than they save, and a reply has one core.
     "max_parallel_workers_per_gather": "0",
     # Nearest ten found at 100,000 memories: docs/memory.md.

@@ -111,27 +111,33 @@ FOR UPDATE
 -- name: reach
 -- How far the words of memory $4 go, and whether they are still the same: itself, and the memories that carry a question
 -- of it before them, which are made of the turn after one of its own, or next to it in its conversation.
+WITH origin AS MATERIALIZED (
+    SELECT id, thread_id, ordinal, source_message_ids FROM memory.memories
+    WHERE tenant_id = $1 AND id = $4 AND persona_id = $2 AND player_id IS NOT DISTINCT FROM $3
+),
+-- Once, not for each memory that is looked at.
+behind AS MATERIALIZED (
+    SELECT coalesce(array_agg(n.message_id), '{}') AS message_ids
+    FROM memory.turns t
+    JOIN LATERAL (
+        SELECT o.message_id FROM memory.turns o
+        WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id AND o.persona_id = t.persona_id
+            AND o.player_id = t.player_id AND o.position > t.position
+        ORDER BY o.position
+        LIMIT 1
+    ) AS n ON true
+    WHERE t.tenant_id = $1 AND t.message_id = ANY (ARRAY(SELECT unnest(source_message_ids) FROM origin))
+)
 SELECT m.id, m.content, m.lead_in, m.visibility
 FROM memory.memories m
-JOIN memory.memories f
-    ON f.tenant_id = $1 AND f.id = $4 AND f.persona_id = $2 AND f.player_id IS NOT DISTINCT FROM $3
+CROSS JOIN origin f
+CROSS JOIN behind b
 WHERE m.tenant_id = $1 AND m.persona_id = $2 AND m.player_id IS NOT DISTINCT FROM $3
     AND (
         m.id = f.id
         OR m.lead_in <> '' AND (
             m.thread_id = f.thread_id AND m.ordinal = f.ordinal + 1
-            OR m.source_message_ids && ARRAY(
-                SELECT n.message_id
-                FROM memory.turns t
-                JOIN LATERAL (
-                    SELECT o.message_id FROM memory.turns o
-                    WHERE o.tenant_id = $1 AND o.conversation_id = t.conversation_id AND o.persona_id = t.persona_id
-                        AND o.player_id = t.player_id AND o.position > t.position
-                    ORDER BY o.position
-                    LIMIT 1
-                ) AS n ON true
-                WHERE t.tenant_id = $1 AND t.message_id = ANY (f.source_message_ids)
-            )
+            OR m.source_message_ids && b.message_ids
         )
     )
 ORDER BY m.id

@@ -197,8 +197,10 @@ SELECT EXISTS (
 );
 
 -- name: describe_visible
--- A handful of names (whoever speaks in every memory tells none apart), and how many memories there are.
+-- A handful of names (whoever speaks in every memory tells none apart), how many memories there are, and whether
+-- PostgreSQL has statistics of some.
 SELECT
+    (SELECT reltuples > 0 FROM pg_class WHERE oid = 'memory.memories'::regclass) AS analysed,
     (SELECT count(*) FROM memory.visible_memories($1, $2, $3)) AS memories,
     ARRAY(
         SELECT DISTINCT speaker FROM memory.visible_memories($1, $2, $3) WHERE speaker IS NOT NULL ORDER BY speaker LIMIT 32

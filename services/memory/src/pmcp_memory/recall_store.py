@@ -45,6 +45,8 @@ class Visible:
 
     memories: int
     speakers: tuple[str, ...]
+    analysed: bool = True
+    """Without statistics a plan for any question is a guess about an empty table, and kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Question:
     """Stems that many memories say, the most frequent last: of many words the rarest are searched by."""
     few_memories: bool = False
     """Of the viewer: so few that reading all of them is quicker than an index."""
+    lasting_plan: bool = True
+    """There are statistics for a plan that serves any question about few memories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class RecallStore:
         asked = read_question(question.text)
         naming = re.findall(r"\w+", question.text.lower())[:_MAX_NAMING_WORDS]
         # A plan for any player serves few memories well; that of a large memory has to know of its index.
-        fetch = self._database.fetch if question.few_memories else self._database.fetch_planned_anew
+        lasting = question.few_memories and question.lasting_plan
+        fetch = self._database.fetch if lasting else self._database.fetch_planned_anew
         try:
             rows = await fetch(
                 self._statement(len(question.vector), question.few_memories),
@@ -139,7 +144,7 @@ class RecallStore:
         (row,) = await self._database.fetch(
             self._queries["describe_visible"], viewer.tenant, viewer.persona_id, viewer.player_id
         )
-        return Visible(row["memories"], tuple(row["speakers"]))
+        return Visible(row["memories"], tuple(row["speakers"]), row["analysed"])
 
     async def word_shares(self) -> Mapping[str, float]:
         """Stem → share of all memories that say it; only those of at least 1 %."""

@@ -174,6 +174,7 @@ class Recollection:
             common_words=await self._outlook.common_words(known.memories),
             frequent_words=await self._outlook.frequent_words() if len(asked.split()) > FEW_WORDS else (),
             few_memories=known.memories <= MAX_MATCHES,
+            lasting_plan=known.analysed,
         )
 
     async def _recall(self, viewer: Viewer, question: Question, wanted: RecallFilter) -> tuple[RecalledMemory, ...]:
