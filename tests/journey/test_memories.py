@@ -121,7 +121,7 @@ async def test_a_player_neither_sees_nor_changes_what_is_anothers(
         for method, more in (
             ("memory.edit", {"content": "Ha!"}),
             ("memory.pin", {}),
-            ("memory.merge", {"other_ids": [public]}),
+            ("memory.merge", {"other_ids": ["another"]}),
             ("memory.forget", {}),
         ):
             await refused(kira, NOT_FOUND, method, {**spy, **more, "memory_id": memory_id})
@@ -344,7 +344,7 @@ async def test_all_of_a_player_is_exported_in_pages_and_erased_in_one_call(aria:
     ("method", "params"),
     [
         ("memory.decay_force", {"decay_factor": 1.5}),
-        ("memory.decay_force", {"decay_factor": float("nan")}),
+        ("memory.decay_force", {"decay_factor": "NaN"}),
         ("memory.search_cross_persona", {"query": "  "}),
         ("memory.search_cross_persona", {"query": "x", "n_results": -1}),
         ("memory.search_cross_persona", {"query": "x", "min_importance": 2}),

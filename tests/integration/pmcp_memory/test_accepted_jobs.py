@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pmcp_common.contracts.accepted_jobs import MAX_JOBS
+from pmcp_common.contracts.accepted_jobs import MAX_JOBS, MAX_SUBMISSION_CHARS
 from tests.integration.pmcp_memory.conftest import Service
 
 
@@ -63,7 +63,7 @@ async def test_what_was_accepted_too_long_ago_leaves_the_record(service: Service
     ("verb", "body"),
     [
         ("record", {"jobs": [job(number) for number in range(MAX_JOBS + 1)]}),
-        ("record", {"jobs": [job(1) | {"submission": "x" * 200_001}]}),
+        ("record", {"jobs": [job(1) | {"submission": "x" * (MAX_SUBMISSION_CHARS + 1)}]}),
         ("lost", {"epoch": "", "limit": 1}),
         ("purge", {"accepted_before_ms": -1}),
         ("lost", {"epoch": "x", "limit": MAX_JOBS + 1}),
