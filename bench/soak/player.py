@@ -156,6 +156,7 @@ class Player:
         if not error or (told.stream and "seq" in result):
             return False
         told.refusals.append(error["code"])
+        told.retry_after.append((error.get("data") or {}).get("retry_after"))
         row = BY_CODE.get(error["code"])
         if row is None or not row.retryable:
             if told.stream:

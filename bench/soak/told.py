@@ -37,6 +37,8 @@ class Told:
     frames: int = 0
     end: Frame | None = None
     refusals: list[int] = field(default_factory=list)
+    retry_after: list[float | None] = field(default_factory=list)
+    """Seconds, of each refusal; None where it names no time to come back."""
     resumes: list[float] = field(default_factory=list)
     """Seconds from a lost socket to the first frame of the stream on the next one."""
     replays: list[float] = field(default_factory=list)

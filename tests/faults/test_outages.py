@@ -27,6 +27,7 @@ BACK_SECONDS = 10.0
 """The design says nothing; a client's own pause is within it."""
 BACKFILL_SECONDS = 30.0
 REQUEUED_SECONDS = 30.0
+LATEST_RETRY_SECONDS = 3.0
 
 
 async def _begin(trial: Trial, count: int, way: Way = Way.LIBRARY) -> tuple[list[Told], list[asyncio.Task[Told]]]:
@@ -77,6 +78,38 @@ async def test_while_redis_is_silent_sockets_stay_and_messages_are_refused_with_
     assert [one.state for one in (*told, *asked)] == ["done"] * 6
     first = [one.first_at - back_at for one in asked if one.first_at is not None]
     trial.measured("F5", "Redis speaks again: first word of a refused message", first, BACK_SECONDS)
+    assert await _sockets_opened(trial) == sockets
+    assert await _all_processes(trial) == before
+
+
+@pytest.mark.parametrize("how", ["stopped", "silent"])
+async def test_without_redis_and_postgres_messages_are_refused_and_all_comes_back(trial: Trial, how: str) -> None:
+    trial.script(gap_ms=60)
+    before = await _all_processes(trial)
+    told, hearing = await _begin(trial, 2)
+    others = await trial.players(3)
+    for one in others:
+        assert (await one.say()).state == "done"
+    sockets = await _sockets_opened(trial)
+    outage = trial.hazards.stopped if how == "stopped" else trial.hazards.silent
+    async with outage(trial.stack.redis, "redis"), outage(trial.stack.postgres, "postgres"):
+        gone_at = time.monotonic()
+        asked = [one.begin() for one in others]
+        waiting = [asyncio.create_task(one.hear(message)) for one, message in zip(others, asked, strict=True)]
+        refusals = await asyncio.gather(*(_refusal_seconds(one) for one in asked))
+        what = f"Redis and Postgres {how}: a message refused with a time to come back"
+        trial.measured("F5", what, refusals, REFUSED_SECONDS, noise=NOISE_SECONDS)
+        await asyncio.sleep(trial.size.of(SHORT_SILENT_SECONDS, SILENT_SECONDS) - (time.monotonic() - gone_at))
+    back_at = time.monotonic()
+    for message in asked:
+        assert set(message.refusals) == {UNAVAILABLE.code}
+        assert all(seconds is not None and 0 < seconds <= LATEST_RETRY_SECONDS for seconds in message.retry_after)
+    await asyncio.gather(*hearing, *waiting)
+    assert [message.state for message in (*told, *asked)] == ["done"] * 5
+    first = [message.first_at - back_at for message in asked if message.first_at is not None]
+    trial.measured("F5", f"Redis and Postgres {how}, then back: first word of a refused message", first, BACK_SECONDS)
+    for one, message in zip(others, asked, strict=True):
+        await until(partial(_rows_of, trial, one, message), BACKFILL_SECONDS)
     assert await _sockets_opened(trial) == sockets
     assert await _all_processes(trial) == before
 

@@ -52,7 +52,8 @@ class Broker:
     next_ticket: Callable[[], Awaitable[tuple[str, str]]]
     """Job id and ticket of the next announced job; raises TimeoutError at once when none waits."""
     remembered: Callable[[], Awaitable[int]]
-    pass_deadline: Callable[[str], Awaitable[None]]
+    pass_deadline: Callable[..., Awaitable[None]]
+    """Of a job, by so many `seconds`."""
     set_generation: Callable[[str, int], Awaitable[None]]
     set_lines: Callable[[str, tuple[str, ...]], Awaitable[None]]
     """The canned lines of a persona, as the workers last saw it."""
@@ -82,8 +83,9 @@ async def broker_on_redis(url: str) -> AsyncIterator[Broker]:
     async def remembered() -> int:
         return int(await redis.zcard(keys.REMEMBER_QUEUE))
 
-    async def pass_deadline(job_id: str) -> None:
-        await redis.hset(keys.job("local", job_id), "deadline_ms", str(int(time.time() * 1000) - 1))  # type: ignore[misc]
+    async def pass_deadline(job_id: str, seconds: float = 0.001) -> None:
+        ended = str(int((time.time() - seconds) * 1000))
+        await redis.hset(keys.job("local", job_id), "deadline_ms", ended)  # type: ignore[misc]
 
     async def set_generation(session_id: str, gen: int) -> None:
         await redis.hset(keys.session("local", session_id), "gen", str(gen))  # type: ignore[misc]
@@ -116,8 +118,8 @@ def broker_in_memory() -> Broker:
     async def remembered() -> int:
         return len(twin.remembered)
 
-    async def pass_deadline(job_id: str) -> None:
-        twin._jobs["local", job_id].deadline = clock.seconds
+    async def pass_deadline(job_id: str, seconds: float = 0.0) -> None:
+        twin._jobs["local", job_id].deadline = clock.seconds - seconds
 
     async def set_generation(session_id: str, gen: int) -> None:
         twin.generations["local", session_id] = gen

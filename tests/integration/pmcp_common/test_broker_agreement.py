@@ -223,6 +223,7 @@ def test_an_answer_that_is_lost_changes_neither_answers_nor_states(
         pytest.param([("claim", 0), ("declare", 2), ("finish", 2, 0, JobState.DONE), ("submit", 0)], id="ended"),
         pytest.param([("claim", 0), ("declare", 2), ("lose", 0), ("cancel", 0), ("claim", 0)], id="whole"),
         pytest.param([("submit", 1), ("submit", 1), ("cancel", 1), ("late", 0)], id="cancelled and late"),
+        pytest.param([("claim", 0), ("cancel", 0), ("append", 2, 0)], id="a word into a cancelled reply"),
     ],
 )
 async def test_every_step_whose_answer_was_lost_is_answered_as_before(

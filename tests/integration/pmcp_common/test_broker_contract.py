@@ -324,3 +324,17 @@ async def test_a_socket_of_an_older_generation_may_not_speak(broker: Broker) -> 
     with pytest.raises(SessionReplaced):
         await broker.queue.submit(submission(session_gen=1))
     await broker.queue.submit(submission(session_gen=2))
+
+
+async def test_a_lost_job_that_was_given_up_is_not_queued_again_and_its_message_may_be_sent_anew(
+    broker: Broker,
+) -> None:
+    lost = submission()
+    assert await broker.bus.give_up("local", lost.job_id)
+    assert await broker.bus.give_up("local", lost.job_id)
+    with pytest.raises(StreamNotFound):
+        await broker.queue.submit(replace(lost, requeued=True))
+    other = submission()
+    await broker.queue.submit(replace(other, requeued=True))
+    assert not await broker.bus.give_up("local", other.job_id)
+    assert (await broker.queue.submit(submission())).duplicate is False

@@ -162,6 +162,7 @@ class Reply:
             persona_name=submission.persona_name or "",
             chunk_count=len(self._pieces),
             tokens_used=7,
+            response_type="direct" if text else "none",
             processing_time=0.25,
             model="scripted",
             provider="test",

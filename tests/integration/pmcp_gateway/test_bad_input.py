@@ -92,6 +92,14 @@ async def test_a_frame_that_is_no_request(player: Player, frame: str, code: int,
         ("persona.chat", {"message": "Hi", "persona_id": "nobody"}, -32000, "Persona not found: nobody"),
         ("memory.search", {}, -32602, "query is required"),
         ("memory.search", {"query": "x"}, -32001, "No persona selected"),
+        ("memory.prune", {}, -32001, "No persona specified and no current persona selected"),
+        ("memory.prune_recommendations", {}, -32001, "No persona specified and no current persona selected"),
+        (
+            "memory.search_cross_persona",
+            {"query": "x"},
+            -32001,
+            "No active persona. Please switch to a persona first.",
+        ),
         ("stream.cancel", {"stream_id": "unknown"}, -32006, "Stream not found"),
         ("stream.read", {"stream_id": "x", "after_seq": -1}, -32602, "after_seq: "),
         ("stream.read", {"stream_id": "x", "after_seq": 2**63}, -32602, "after_seq: "),
@@ -106,6 +114,8 @@ async def test_parameters_that_do_not_fit(
     assert error["message"].startswith(text)
     assert error["data"]["method"] == method
     assert error["data"]["detail"].startswith("Internal error: ")
+    if code == -32001:
+        assert "No persona selected" in error["data"].get("hint", error["message"])
 
 
 @pytest.mark.usefixtures("neighbour")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from redis.asyncio import Redis
 
 from pmcp_common.contracts import keys
+from pmcp_common.contracts.errors import Unavailable
+from pmcp_common.redis_link import Script
 from pmcp_gateway.sessions_redis import SESSIONS_A_PASS, RedisSessions
 from pmcp_gateway.sights_redis import RedisSights
 from pmcp_gateway.stores import Session
@@ -78,3 +83,37 @@ async def test_more_sessions_than_one_pass_takes_are_all_ended(redis: Redis, val
     await redis.zadd(keys.sessions("local"), many)
     assert set(await sessions.end_expired("local", KEEPER, LEASE_SECONDS) or ()) == set(many)
     assert await redis.exists(keys.sessions("local")) == 0
+
+
+async def test_what_ended_is_told_again_when_the_answer_was_lost_or_its_keeper_died(
+    redis: Redis, valkey_url: str
+) -> None:
+    sessions = RedisSessions(redis, valkey_url)
+    await expire(redis, "over")
+    names = [keys.sessions("local"), keys.SESSIONS_LEASE, keys.ended_sessions("local")]
+    arguments: list[str | int | bytes] = [KEEPER, 60_000, SESSIONS_A_PASS, "local"]
+    first = await sessions._expire(names, arguments)
+    assert await sessions._expire(names, arguments) == first == [1, 0, [b"over"]]
+    await redis.delete(keys.SESSIONS_LEASE)
+    assert await sessions.end_expired("local", OTHER_KEEPER, LEASE_SECONDS) == ["over"]
+    assert await sessions.end_expired("local", OTHER_KEEPER, LEASE_SECONDS) == []
+
+
+async def test_what_ended_before_the_broker_went_away_is_told(redis: Redis, valkey_url: str) -> None:
+    sessions = RedisSessions(redis, valkey_url)
+    await expire(redis, "over")
+    sessions._expire = FailsAfter(sessions._expire, 1)  # type: ignore[assignment]
+    assert await sessions.end_expired("local", KEEPER, LEASE_SECONDS) == ["over"]
+
+
+class FailsAfter:
+    """A script that is answered so many times, then the broker is away."""
+
+    def __init__(self, script: Script, answers: int) -> None:
+        self._script, self._answers = script, answers
+
+    async def __call__(self, names: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
+        if not self._answers:
+            raise Unavailable("The message broker is away")
+        self._answers -= 1
+        return await self._script(names, arguments)

@@ -30,7 +30,7 @@ from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import Behaviour, Kind, Script
 from pmcp_llm_worker import turn_spool
 from pmcp_llm_worker.models_board_redis import RedisModelsBoard
-from pmcp_llm_worker.turn_spool_redis import REFUSED, RedisTurnSpool
+from pmcp_llm_worker.turn_spool_redis import RedisTurnSpool
 from tests.integration.pmcp_llm_worker.conftest import (
     WAIT_SECONDS,
     Client,
@@ -173,10 +173,10 @@ async def test_spooled_turns_are_kept_in_order_and_refused_ones_set_aside(client
         await spool.put(TENANT, CommitTurns(turns=(turn(number, Role.USER, f"words {number}"),)))
     first, second = await spool.oldest()
     assert [entry.turns.turns[0].content for entry in (first, second)] == ["words 0", "words 1"]
-    await spool.set_aside(first)
+    await spool.set_aside(first, "refused")
     await spool.remove(second)
     assert await spool.oldest() == []
-    assert await client.redis.xlen(REFUSED) == 1
+    assert await client.redis.xlen(keys.SPOOL_REFUSED) == 1
 
 
 async def test_a_spooled_entry_that_cannot_be_read_is_set_aside_and_holds_up_nothing(client: Client) -> None:
@@ -190,7 +190,7 @@ async def test_a_spooled_entry_that_cannot_be_read_is_set_aside_and_holds_up_not
         await client.redis.xadd(keys.SPOOL, fields)
     await spool.put(TENANT, CommitTurns(turns=(turn(0, Role.USER, "words"),)))
     assert [entry.turns.turns[0].content for entry in await spool.oldest()] == ["words"]
-    assert await client.redis.xlen(REFUSED) == len(damaged)
+    assert await client.redis.xlen(keys.SPOOL_REFUSED) == len(damaged)
     assert await client.redis.xlen(keys.SPOOL) == 1
 
 

@@ -65,6 +65,10 @@ class StreamBus(Protocol):
         not there afterwards will not come back. True when nothing was lost."""
         ...
 
+    async def give_up(self, tenant: str, stream_id: str) -> bool:
+        """A lost stream is waited for no longer. True: it will never be queued again; False: it is there again."""
+        ...
+
     def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
         """Live events for the streams this gateway owns, in batches, until closed.
 

@@ -27,6 +27,8 @@ PING_SECONDS = 5.0
 PONG_SECONDS = 5.0
 """A subscription that answers no ping for so long is given up and made anew: its link may be dead and not know it."""
 OUTAGE_LOG_SECONDS = 30.0
+GIVEN_UP_SECONDS = 1800
+"""Longer than any record of an accepted job is kept."""
 END_FIELDS = frozenset(End.__dataclass_fields__)
 
 
@@ -48,6 +50,7 @@ class RedisStreamBus:
         self._lease_ms = int(lease_seconds * 1000)
         self._append = Script(redis, "append")
         self._attach = Script(redis, "attach")
+        self._give_up = Script(redis, "give_up")
 
     async def append(self, batch: Sequence[tuple[Claim, Delta]]) -> list[AppendResult]:
         names = [keys.RUNNING]
@@ -83,6 +86,10 @@ class RedisStreamBus:
         with broker_errors():
             epoch, restored = await self._redis.mget([keys.EPOCH, keys.RESTORED])
         return epoch is not None and epoch == restored
+
+    async def give_up(self, tenant: str, stream_id: str) -> bool:
+        names = [keys.job(tenant, stream_id), keys.given_up(tenant, stream_id)]
+        return bool(await self._give_up(names, [GIVEN_UP_SECONDS]))
 
     async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
         channel = keys.gateway_channel(gateway_id)

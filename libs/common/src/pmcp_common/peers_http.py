@@ -93,7 +93,8 @@ class Peer:
         if status >= 400:
             raise problems.to_error(status, answer)
         try:
-            return model.model_validate_json(answer)
+            # A service of a newer release may say more than this process knows.
+            return model.model_validate_json(answer, extra="ignore")
         except ValueError as error:
             raise InternalError(f"The {self._name} service answered out of contract") from error
 
@@ -221,7 +222,7 @@ class HttpMemoryPeer(Peer):
             return None
         if status >= 400:
             raise problems.to_error(status, answer)
-        return Turn.model_validate_json(answer)
+        return Turn.model_validate_json(answer, extra="ignore")
 
     async def search(self, tenant: str, request: RecallRequest) -> RecallResponse:
         return await self._ask(RecallResponse, "POST", f"/v1/{_part(tenant)}/memories/search", body=request)

@@ -45,6 +45,7 @@ from pmcp_common.redis_link import RETRY_AFTER_SECONDS, BytesRedis, Script, brok
 log = logging.getLogger(__name__)
 
 SUBMISSION_FIELDS = frozenset(field.name for field in fields(Submission))
+NOT_NOW = {"RESTORING": "The message broker is being restored", "LOADING": "The player's world is being loaded"}
 LATE_MOMENT_MS = 150
 """A worker that holds its lease past a client's deadline is left alone for so long: its end is on the way."""
 LATE_WORKER_MS = 15_000
@@ -338,10 +339,10 @@ def _accepted(submission: Submission, answer: Sequence[str]) -> Accepted:
             )
         case "REPLACED":
             raise SessionReplaced
-        case "RESTORING":
-            raise Unavailable("The message broker is being restored", retry_after=RETRY_AFTER_SECONDS)
-        case "LOADING":
-            raise Unavailable("The player's world is being loaded", retry_after=RETRY_AFTER_SECONDS)
+        case "RESTORING" | "LOADING":
+            raise Unavailable(NOT_NOW[answer[0]], retry_after=RETRY_AFTER_SECONDS)
+        case "GIVEN_UP":
+            raise StreamNotFound(submission.job_id)
         case "NO_PERSONA":
             raise NoActivePersona
         case "CONFLICT":

@@ -12,7 +12,7 @@ import orjson
 
 from pmcp_common.bus_redis import channel_messages
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.errors import SessionExpired, SessionRefused, SessionReplaced
+from pmcp_common.contracts.errors import SessionExpired, SessionRefused, SessionReplaced, Unavailable
 from pmcp_common.redis_link import BytesRedis, Script, broker_errors
 from pmcp_gateway.stores import RETRY_SECONDS, SESSION_SECONDS, Replacement, Session
 
@@ -114,17 +114,24 @@ class RedisSessions:
         )
 
     async def end_expired(self, tenant: str, keeper: str, lease_seconds: float) -> list[str] | None:
+        names = [keys.sessions(tenant), keys.SESSIONS_LEASE, keys.ended_sessions(tenant)]
         ended: list[str] = []
+        known: list[bytes] = []
         while True:
-            ours, seen, gone = await self._expire(
-                [keys.sessions(tenant), keys.SESSIONS_LEASE],
-                [keeper, int(lease_seconds * 1000), SESSIONS_A_PASS, tenant],
-            )
+            try:
+                ours, due, gone = await self._expire(
+                    names, [keeper, int(lease_seconds * 1000), SESSIONS_A_PASS, tenant, *known]
+                )
+            except Unavailable:
+                if ended:
+                    return ended  # those that were not yet taken note of are told again in the next pass
+                raise
             if not ours:
-                return None
-            ended += [session_id.decode() for session_id in gone]
-            if seen < SESSIONS_A_PASS:
+                return ended or None
+            ended += [found for session_id in gone if (found := session_id.decode()) not in ended]
+            if not due and not gone:
                 return ended
+            known = gone
 
     async def confirm(self, session: Session) -> int | None:
         name = keys.session(session.tenant, session.session_id)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 import orjson
 
 from pmcp_common.contracts import keys
@@ -27,9 +30,9 @@ class RedisTalks:
             stored = await self._redis.get(keys.talk(tenant, conversation_id))
         if stored is None:
             return None
-        fields = orjson.loads(stored)
-        first, second = Participant(**fields.pop("first")), Participant(**fields.pop("second"))
-        return Talk(**fields, first=first, second=second)
+        held = orjson.loads(stored)
+        first, second = (Participant(**_known(Participant, held.pop(name))) for name in ("first", "second"))
+        return Talk(**_known(Talk, held), first=first, second=second)
 
     async def of_session(self, tenant: str, session_id: str) -> str | None:
         with broker_errors():
@@ -48,6 +51,12 @@ class RedisTalks:
         value = b"" if talk is None else orjson.dumps(talk)
         names = [keys.talk(tenant, conversation_id), _hold(tenant, conversation_id)]
         return bool(await self._release(names, [holder, value, self._keep_seconds]))
+
+
+def _known(kind: type[Talk | Participant], stored: dict[str, Any]) -> dict[str, Any]:
+    """A newer gateway may have stored more than this one reads."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in stored.items() if name in names}
 
 
 def _hold(tenant: str, conversation_id: str) -> str:

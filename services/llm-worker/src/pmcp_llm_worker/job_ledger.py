@@ -18,7 +18,7 @@ import orjson
 from pmcp_common.bus import UNREADABLE
 from pmcp_common.clock import Clock
 from pmcp_common.contracts.accepted_jobs import MAX_JOBS, AcceptedJob, JobName
-from pmcp_common.contracts.errors import DomainError
+from pmcp_common.contracts.errors import DomainError, StreamNotFound
 from pmcp_common.contracts.jobs import Submission
 from pmcp_common.queue import JobQueue
 from pmcp_llm_worker import metrics
@@ -30,6 +30,8 @@ STEP_SECONDS = 0.25
 PAUSE_SECONDS = 2.0
 MAX_AGE_SECONDS = 300.0
 """The queue's own limit for a reply: nobody waits for an older one."""
+PAST_DEADLINE_SECONDS = 25.0
+"""Past a client's own deadline: a gateway that hears nothing from Redis tells its client the end 30 s after it."""
 FORGET_SECONDS = 1800.0
 """A row older than this is of a job whose end was never noted, whatever the reason: longer than Redis keeps a job."""
 PURGE_SECONDS = 60.0
@@ -149,7 +151,8 @@ class JobLedger:
 
     async def _queue_again(self, job: AcceptedJob) -> bool:
         """False: nothing is owed any more. Raises what may pass, such as a full queue."""
-        if self._clock.now().timestamp() - job.accepted_at_ms / 1000 > MAX_AGE_SECONDS:
+        age = self._clock.now().timestamp() - job.accepted_at_ms / 1000
+        if age > MAX_AGE_SECONDS:
             return False
         try:
             stored = {name: value for name, value in orjson.loads(job.submission).items() if name in SUBMISSION_FIELDS}
@@ -157,8 +160,13 @@ class JobLedger:
         except UNREADABLE:
             log.exception("recorded job cannot be read", extra={"job": job.job_id})
             return False
+        if submission.deadline_ms is not None and age > submission.deadline_ms / 1000 + PAST_DEADLINE_SECONDS:
+            return False
         try:
             accepted = await self._queue.submit(submission)
+        except StreamNotFound:
+            log.warning("lost job not queued again: its client was told so", extra={"job": job.job_id})
+            return False
         except DomainError as error:
             if error.retryable:
                 raise

@@ -27,6 +27,7 @@ REPLIES = Counter("pmcp_replies_total", "Ended replies.", ["outcome"])
 OUTPUT_TOKENS = Counter("pmcp_output_tokens_total", "Tokens of ended replies, as the model counted them.")
 VOLATILE = Counter("pmcp_replies_not_persisted_total", "Replies whose rows were not stored when they ended.")
 REMEMBER = Counter("pmcp_remember_total", "Off-path jobs that make memories of a turn.", ["outcome"])
+SET_ASIDE = Counter("pmcp_turns_set_aside_total", "Spooled turns the memory service did not take: kept in Redis.")
 RUNNING = Gauge("pmcp_replies_running", "Replies this worker is writing.")
 MODEL_OK = Gauge("pmcp_model_ok", "1 when the configured model was there at the last look, else 0.")
 

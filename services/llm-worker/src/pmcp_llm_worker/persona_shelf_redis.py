@@ -26,7 +26,7 @@ class RedisPersonaShelf:
         with broker_errors():
             copy = await self._redis.hget(keys.persona_shelf(tenant), persona_id)
         try:
-            return None if copy is None else Persona.model_validate_json(copy)
+            return None if copy is None else Persona.model_validate_json(copy, extra="ignore")
         except ValidationError:
             log.warning("a persona's copy is of another release")
             return None

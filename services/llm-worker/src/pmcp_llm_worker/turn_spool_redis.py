@@ -10,18 +10,19 @@ import orjson
 
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.memories import CommitTurns
-from pmcp_common.redis_link import BytesRedis, broker_errors
-from pmcp_llm_worker.turn_spool import PAGE, SpooledTurns
+from pmcp_common.redis_link import BytesRedis, Script, broker_errors
+from pmcp_llm_worker import metrics
+from pmcp_llm_worker.turn_spool import PAGE, SET_ASIDE, SpooledTurns
 
 log = logging.getLogger(__name__)
 
 MAX_ENTRIES = 100_000
-REFUSED = f"{keys.SPOOL}:refused"
 
 
 class RedisTurnSpool:
     def __init__(self, redis: BytesRedis) -> None:
         self._redis = redis
+        self._count, self._aside = Script(redis, "count_try"), Script(redis, "set_turns_aside")
 
     async def put(self, tenant: str, turns: CommitTurns) -> None:
         with broker_errors():
@@ -36,23 +37,28 @@ class RedisTurnSpool:
             try:
                 readable.append(_decode(entry_id, fields))
             except (ValueError, KeyError):
-                log.error("spooled turns cannot be read", extra={"entry": entry_id.decode()})
-                await self._move_aside(entry_id, fields)
+                log.exception(SET_ASIDE, extra={"entry": entry_id.decode()})
+                await self._move_aside(entry_id, "unreadable")
+                metrics.SET_ASIDE.inc()
         return readable
 
     async def remove(self, entry: SpooledTurns) -> None:
         with broker_errors():
-            await self._redis.xdel(keys.SPOOL, entry.entry_id)
-
-    async def set_aside(self, entry: SpooledTurns) -> None:
-        await self._move_aside(entry.entry_id, _encode(entry.tenant, entry.turns))
-
-    async def _move_aside(self, entry_id: bytes | str, fields: dict[Any, Any]) -> None:
-        with broker_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xadd(REFUSED, fields, maxlen=MAX_ENTRIES, approximate=True)
-                pipe.xdel(keys.SPOOL, entry_id)
+                pipe.xdel(keys.SPOOL, entry.entry_id)
+                pipe.hdel(keys.SPOOL_TRIES, entry.entry_id)
                 await pipe.execute()
+
+    async def count_try(self, entry: SpooledTurns) -> tuple[int, float]:
+        tries, waited_ms = await self._count([keys.SPOOL_TRIES], [entry.entry_id])
+        return int(tries), int(waited_ms) / 1000
+
+    async def set_aside(self, entry: SpooledTurns, reason: str) -> None:
+        await self._move_aside(entry.entry_id, reason)
+
+    async def _move_aside(self, entry_id: bytes | str, reason: str) -> None:
+        names = [keys.SPOOL, keys.SPOOL_REFUSED, keys.SPOOL_TRIES]
+        await self._aside(names, [entry_id, MAX_ENTRIES, reason])
 
 
 def _encode(tenant: str, turns: CommitTurns) -> dict[Any, Any]:
@@ -61,5 +67,5 @@ def _encode(tenant: str, turns: CommitTurns) -> dict[Any, Any]:
 
 def _decode(entry_id: bytes, fields: dict[bytes, bytes]) -> SpooledTurns:
     return SpooledTurns(
-        entry_id.decode(), fields[b"tenant"].decode(), CommitTurns.model_validate_json(fields[b"turns"])
+        entry_id.decode(), fields[b"tenant"].decode(), CommitTurns.model_validate_json(fields[b"turns"], extra="ignore")
     )

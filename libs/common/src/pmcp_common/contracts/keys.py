@@ -25,6 +25,10 @@ LEDGER_LEASE = "pmcp:ledger:keeper"
 """STRING: the process that brings the record of accepted jobs up to date."""
 SPOOL = "pmcp:spool:pg"
 """STREAM of turns owed to Postgres while it is away."""
+SPOOL_REFUSED = f"{SPOOL}:refused"
+"""STREAM of those the memory service does not take, with the reason: kept for an operator."""
+SPOOL_TRIES = f"{SPOOL}:tries"
+"""HASH entry of the spool → how often the service failed at it, and when first."""
 SESSIONS_LEASE = "pmcp:sessions:keeper"
 """STRING: the gateway that ends what hangs on expired sessions."""
 REPLY_QUEUE = "pmcp:q:reply"
@@ -42,6 +46,11 @@ def tokens(tenant: str, job_id: str) -> str:
     return f"pmcp:{{{tenant}/{job_id}}}:tok"
 
 
+def given_up(tenant: str, job_id: str) -> str:
+    """STRING: a client was told that this lost job will not come back. Expires. `submit.lua` builds the same name."""
+    return f"pmcp:{{{tenant}/{job_id}}}:given-up"
+
+
 def session(tenant: str, session_id: str) -> str:
     return f"pmcp:sess:{tenant}:{session_id}"
 
@@ -49,6 +58,11 @@ def session(tenant: str, session_id: str) -> str:
 def sessions(tenant: str) -> str:
     """ZSET session id → when to see whether it has expired, ms of Redis `TIME`; 0: at the next pass."""
     return f"pmcp:sessions:{tenant}"
+
+
+def ended_sessions(tenant: str) -> str:
+    """SET of sessions that expired, until the gateway that looks after them knows."""
+    return f"pmcp:sessions:{tenant}:ended"
 
 
 def sights(tenant: str, session_id: str) -> str:

@@ -9,6 +9,11 @@ local max_queue, max_conversation, pickup_ms, job_ttl_s, session_ttl_s, idem_ttl
 -- A newer socket speaks for this session (no generation stored: Redis lost it, or it was never opened).
 if tonumber(redis.call('HGET', session_key, 'gen') or '0') > tonumber(gen) then return { 'REPLACED' } end
 
+-- Its client was told that it will not come back.
+if requeued ~= '' and redis.call('EXISTS', 'pmcp:{' .. tenant .. '/' .. job_id .. '}:given-up') == 1 then
+  return { 'GIVEN_UP' }
+end
+
 redis.call('SET', epoch_key, epoch_candidate, 'NX')
 local epoch = redis.call('GET', epoch_key)
 

@@ -17,6 +17,7 @@ from pmcp_common.contracts.errors import (
     IdempotencyConflict,
     NoActivePersona,
     SessionReplaced,
+    StreamNotFound,
     TooManyRequests,
 )
 from pmcp_common.contracts.jobs import (
@@ -84,6 +85,8 @@ class MemoryBroker(MemoryStreams):
         tenant, job_id = submission.tenant, submission.job_id
         if self.generations.get((tenant, submission.session_id), 0) > submission.session_gen:
             raise SessionReplaced
+        if submission.requeued and (tenant, job_id) in self.given_up:
+            raise StreamNotFound(job_id)
         key = (tenant, submission.principal, submission.player_id, submission.idempotency_key or "")
         if submission.idempotency_key is not None and key in self._idempotent:
             body_hash, first = self._idempotent[key]

@@ -41,6 +41,7 @@ class MemoryStreams:
         self.epoch = "memory"
         self.is_restored = True
         """Set by a test: False while jobs that were lost may still come back."""
+        self.given_up: set[tuple[str, str]] = set()
         self._jobs: dict[tuple[str, str], Job] = {}
         self._subscribers: dict[str, list[asyncio.Queue[Sequence[StreamEvent]]]] = defaultdict(list)
         self._cancel_hints: list[asyncio.Queue[tuple[str, str]]] = []
@@ -93,6 +94,12 @@ class MemoryStreams:
 
     async def restored(self) -> bool:
         return self.is_restored
+
+    async def give_up(self, tenant: str, stream_id: str) -> bool:
+        if (tenant, stream_id) in self._jobs:
+            return False
+        self.given_up.add((tenant, stream_id))
+        return True
 
     async def cancellations(self) -> AsyncIterator[tuple[str, str] | None]:
         queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
