@@ -129,6 +129,7 @@ async def test_a_deleted_persona_answers_nobody_and_its_name_is_free(author: pmc
         ("emotional.get_state", {}),
     ):
         assert "Persona not found" in await refused(author, method, params, -32000), method
+    assert "Current persona not found" in await refused(author, "persona.chat", {"message": "Hello?"}, -32000)
     again = await author.call("persona.create", {"name": created["name"]})
     assert again["persona_id"] != created["persona_id"]
 
@@ -229,6 +230,22 @@ async def test_relationships_of_personas_in_the_second_shape(author: pmcp_client
     }
     assert (target["target_persona_name"], target["relationship_type"]) == (other["name"], "mentor")
     assert target["strength"] == pytest.approx(0.7)
+
+
+async def test_a_relationship_is_set_by_either_pair_of_names_and_a_type_brings_its_feelings(
+    author: pmcp_client.Client,
+) -> None:
+    one, other = await make(author), await make(author)
+    pair = {"persona1_id": one["name"], "persona2_id": other["name"]}
+    answer = await author.call("relationship.update", pair | {"strength": 0.8, "relationship_type": "enemy"})
+    assert answer["updated_relationship"]["relationship_strength"] == pytest.approx(-0.8)
+    assert "interaction_processed" not in answer
+    told = {"persona_id": one["name"], "target_persona_id": other["name"], "relationship_type": "friend"}
+    friends = (await author.call("relationship.update", told))["updated_relationship"]
+    assert friends["relationship_type"] == "friend"
+    assert 0.3 <= friends["relationship_strength"] < 0.6
+    both = await refused(author, "relationship.update", pair | {"strength": 0.8, "interaction_quality": 1.0}, -32602)
+    assert "interaction_quality does not go with relationship_type or strength" in both
 
 
 async def test_enemies_do_not_come_out_compatible(author: pmcp_client.Client) -> None:

@@ -42,12 +42,16 @@ async def test_a_missing_model_is_named_with_the_command_that_fetches_it(
 
     async def named() -> bool:
         reply = await aria.call("persona.chat", {"message": "Are you there?"})
-        assert reply["response_type"] == "fallback"
+        assert (reply["response_type"], reply["degraded"]) == ("fallback", True)
+        assert reply["reason"]
         models = await aria.call("system.models")
         return not models["llm_available"] and "ollama pull llama3.1:8b" in models["reason"]
 
     await until(named)
     assert (await aria.call("system.status"))["system_status"] == "degraded"
+    reply = await aria.call("persona.chat", {"message": "Still there?"})
+    assert "llama3.1:8b" in reply["reason"]
+    assert "ollama pull llama3.1:8b" in reply["reason"]
     stack.script(quick())
 
     async def back() -> bool:

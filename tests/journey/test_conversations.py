@@ -90,8 +90,9 @@ async def test_a_persona_that_has_had_enough_takes_its_leave_and_rests(stack: Wo
         return not state["is_available"]
 
     await until(rests)
-    with pytest.raises(pmcp_client.CallFailed, match="is not available for interaction"):
+    with pytest.raises(pmcp_client.CallFailed, match="is not available for interaction") as asked:
         await aria.call("persona.chat", {"message": "One more thing?"})
+    assert 250 < asked.value.data["cooldown_remaining"] <= 300
     with pytest.raises(pmcp_client.CallFailed, match="is not available for interaction") as refused:
         await aria.call("persona.switch", {"persona_id": made["persona_id"]})
     assert 250 < refused.value.data["cooldown_remaining"] <= 300

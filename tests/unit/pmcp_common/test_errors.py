@@ -26,6 +26,7 @@ def test_every_exception_of_the_tree_has_a_row_of_the_table() -> None:
     [
         (errors.PersonaNotFound("Bob"), "Persona not found: Bob"),
         (errors.NoActivePersona(), "No persona selected. Use persona.switch first"),
+        (errors.CurrentPersonaNotFound("p1"), "Current persona not found (Persona not found: p1)"),
         (errors.PersonaUnavailable("Aria"), "Persona Aria is not available for interaction"),
         (errors.MethodNotFound("a.b"), "Method not found: a.b"),
     ],

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from pmcp_common.contracts.errors import DomainError, Unavailable
+from pmcp_common.contracts.errors import DomainError, StreamNotFound, Unavailable
 from pmcp_common.contracts.jobs import Claim, Delta, End, StreamEvent, StreamPage, Submission
 from pmcp_common.testing.broker_memory import MemoryBroker
 from pmcp_gateway.relay import Relay, RelayLimits, Watch
@@ -305,6 +305,8 @@ async def test_a_lost_stream_is_not_waited_for_without_end(scene: Scene) -> None
     scene.clock.seconds += scene.relay.limits.lost_seconds
     scene.relay.sweep()
     assert (await scene.client.until_failed()).code == -32006
+    with pytest.raises(StreamNotFound):  # a worker that comes now may not answer it
+        await scene.broker.submit(replace(SUBMISSION, job_id="lost", requeued=True))
 
 
 async def test_a_stream_that_is_gone_is_said_to_be(scene: Scene) -> None:
@@ -447,6 +449,7 @@ class _Broken:
         self.attach = broker.attach
         self.cancellations = broker.cancellations
         self.restored = broker.restored
+        self.give_up = broker.give_up
 
     async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
         if self._first:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -229,6 +230,9 @@ class Spool:
         self.entries: list[SpooledTurns] = []
         self.refused: list[SpooledTurns] = []
         self.failure: DomainError | None = None
+        self.tries: Counter[str] = Counter()
+        self.seconds = 0.0
+        """Since the first try; set by a test."""
 
     async def put(self, tenant: str, turns: CommitTurns) -> None:
         if self.failure:
@@ -241,7 +245,11 @@ class Spool:
     async def remove(self, entry: SpooledTurns) -> None:
         self.entries.remove(entry)
 
-    async def set_aside(self, entry: SpooledTurns) -> None:
+    async def count_try(self, entry: SpooledTurns) -> tuple[int, float]:
+        self.tries[entry.entry_id] += 1
+        return self.tries[entry.entry_id], self.seconds
+
+    async def set_aside(self, entry: SpooledTurns, reason: str) -> None:
         self.entries.remove(entry)
         self.refused.append(entry)
 

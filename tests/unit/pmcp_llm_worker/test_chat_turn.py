@@ -138,6 +138,7 @@ async def test_without_a_model_a_marked_line_of_the_persona_is_said(failure: Exc
     assert end.text in aria().fallback_lines
     assert (end.state, end.finish_reason, end.response_type) == ("done", "fallback", "fallback")
     assert (end.degraded, end.model, end.provider) == (True, "", "")
+    assert end.reason == str(failure)
     assert list(stage.memory.rows) == ["user-job-1"]
     assert stage.broker.remembered == []
     assert stage.models == [None]
@@ -177,11 +178,13 @@ async def test_a_model_that_says_nothing_counts_as_broken() -> None:
 
 async def test_a_persona_that_rests_is_an_error_and_no_model_is_asked() -> None:
     stage = words("never said")
-    stage.personas.state = standing(is_available=False)
+    stage.personas.state = standing(is_available=False, cooldown_remaining=90.0)
     end = await stage.answer()
     assert (end.state, end.error_code) == ("failed", PERSONA_UNAVAILABLE.code)
     assert end.error_message == "Persona Aria is not available for interaction"
     assert end.text == ""
+    assert end.error_data == {"cooldown_remaining": 90.0}
+    assert (end.response_type, end.routing, end.memory) == ("none", "none", "none")
     assert stage.model.prompts == []
     assert stage.memory.rows == {}
 
@@ -191,6 +194,20 @@ async def test_a_persona_that_is_gone_is_an_error() -> None:
     stage.personas.persona = None
     end = await stage.answer()
     assert (end.state, end.error_code, end.finish_reason) == ("failed", PERSONA_NOT_FOUND.code, "persona_not_found")
+    assert end.error_message == "Persona not found: p-aria"
+
+
+async def test_the_sessions_persona_that_is_gone_is_said_to_be_the_current_one() -> None:
+    stage = words("never said")
+    stage.broker.sessions[TENANT, submission().session_id] = ("p-aria", "Aria")
+    stage.personas.persona = None
+    end = await stage.answer(persona_id=None)
+    assert end.error_message == "Current persona not found (Persona not found: p-aria)"
+
+
+async def test_a_missing_model_is_named_with_its_command_in_the_end() -> None:
+    end = await Stage(ScriptedModel(*[[ModelMissing("m1", "ollama pull m1")]] * 3)).answer()
+    assert end.reason == "The model m1 is not available: ollama pull m1"
 
 
 async def test_without_the_persona_service_an_unknown_persona_fails_and_a_known_one_answers() -> None:
@@ -216,6 +233,7 @@ async def test_without_recall_the_reply_comes_and_says_so(whole_service: bool) -
         stage.memory.recall = "unavailable"
     end = await stage.answer()
     assert (end.state, end.memory, end.degraded) == ("done", "unavailable", True)
+    assert end.reason == "Memory does not answer: the reply was made without recall"
     assert end.persisted is not whole_service
 
 

@@ -8,7 +8,15 @@ import orjson
 
 from pmcp_common.contracts.accepted_jobs import AcceptedJob, JobName
 from pmcp_common.testing.broker_memory import MemoryBroker
-from pmcp_llm_worker.job_ledger import FORGET_SECONDS, PARTING_SECONDS, PURGE_SECONDS, Backlog, JobLedger
+from pmcp_gateway.relay import RelayLimits
+from pmcp_llm_worker.job_ledger import (
+    FORGET_SECONDS,
+    PARTING_SECONDS,
+    PAST_DEADLINE_SECONDS,
+    PURGE_SECONDS,
+    Backlog,
+    JobLedger,
+)
 
 from .doubles import NOW, TENANT, SteppingClock, submission
 
@@ -118,6 +126,28 @@ async def test_a_recorded_job_that_cannot_be_read_is_dropped_and_holds_up_nobody
     await stage.ledger.step()
     assert (stage.redis.said, stage.queued) == (["loss", "restored first"], 1)
     assert set(stage.record.rows) == {"lost"}
+
+
+async def test_a_lost_job_whose_client_was_told_that_it_is_gone_is_dropped() -> None:
+    stage = Stage()
+    stage.record.rows |= {name: accepted(name, "an older life") for name in ("told", "lost")}
+    assert await stage.broker.give_up(TENANT, "told")
+    await stage.ledger.step()
+    stage.clock.seconds += PARTING_SECONDS
+    await stage.ledger.step()
+    assert (stage.redis.said, stage.queued, set(stage.record.rows)) == (["loss", "restored first"], 1, {"lost"})
+
+
+async def test_a_lost_job_is_dropped_before_its_client_is_told_that_its_deadline_has_passed() -> None:
+    stage = Stage()
+    hasty = accepted("hasty", "an older life")
+    hasty = hasty.model_copy(update={"submission": orjson.dumps(submission("hasty", deadline_ms=5_000)).decode()})
+    stage.record.rows |= {"hasty": hasty, "lost": accepted("lost", "an older life")}
+    await stage.ledger.step()
+    stage.clock.seconds += 5 + PAST_DEADLINE_SECONDS + 1
+    await stage.ledger.step()
+    assert (stage.queued, set(stage.record.rows)) == (1, {"lost"})
+    assert RelayLimits().give_up_seconds > PAST_DEADLINE_SECONDS
 
 
 async def test_new_jobs_are_recorded_while_lost_ones_wait() -> None:

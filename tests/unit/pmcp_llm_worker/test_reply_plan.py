@@ -28,6 +28,13 @@ def test_the_bounds_of_the_rule(score: float | None, routing: str, temperature: 
     assert (plan.routing, plan.temperature, plan.max_words) == (routing, temperature, words)
 
 
+@pytest.mark.parametrize(("score", "leaves"), [(60, False), (58, False), (50, False), (49.9, True), (40, True)])
+def test_the_exit_is_prepared_in_the_lower_half_of_the_constrained_range(score: float, leaves: bool) -> None:
+    plan = plan_reply(score)
+    assert ("leave soon" in plan.guidance) is leaves
+    assert ("50 words" in plan.guidance) is (score < 60)
+
+
 @given(st.floats(40, 100), st.integers(1, 8192), st.integers(1, 8192))
 def test_a_reply_never_gets_more_than_any_cap(score: float, setting: int, budget: int) -> None:
     generation = bound(Generation(setting, 4096), plan_reply(score), budget)

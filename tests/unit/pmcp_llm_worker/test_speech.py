@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from pmcp_common.contracts.ends import TOO_LATE
 from pmcp_common.contracts.errors import Unavailable
 from pmcp_common.contracts.jobs import Claim, Delta, End
 from pmcp_common.contracts.memories import ContextRequest, ContextResponse
@@ -105,12 +106,14 @@ async def test_a_model_that_says_nothing_until_the_deadline_gives_a_canned_line(
     end = await stage.answer(deadline_ms=250)
     assert (end.state, end.rung, end.response_type) == ("done", "canned", "fallback")
     assert end.text in aria().fallback_lines
+    assert end.reason == TOO_LATE
 
 
 async def test_a_deadline_that_has_passed_asks_nobody() -> None:
     stage = Stage(ScriptedModel())
     end = await stage.answer(deadline_ms=0)
     assert (end.state, end.rung) == ("done", "canned")
+    assert (end.memory, end.routing, end.reason) == ("none", "none", TOO_LATE)
     assert stage.model.prompts == []
 
 

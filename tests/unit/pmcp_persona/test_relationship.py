@@ -17,6 +17,7 @@ from pmcp_persona.relationship import (
     arrange,
     compatibility,
     interact,
+    past,
     strangers,
     strength,
 )
@@ -173,6 +174,33 @@ def test_a_type_alone_leaves_the_feelings() -> None:
     after = arrange(bond(0.1, 0.2, 0.3, 0.4), RelationshipType.MENTOR, None, NOW)
     assert (after.affinity, after.trust, after.respect, after.intimacy) == (0.1, 0.2, 0.3, 0.4)
     assert after.relationship_type is RelationshipType.MENTOR
+
+
+@pytest.mark.parametrize("kind", ["close_friend", "friend", "acquaintance", "stranger", "rival", "enemy"])
+@given(start=bonds())
+def test_a_type_alone_that_contradicts_the_feelings_brings_its_own(start: Bond, kind: str) -> None:
+    after = arrange(start, RelationshipType(kind), None, NOW)
+    low, high = {
+        "close_friend": (0.6, 1.0),
+        "friend": (0.3, 0.6),
+        "rival": (-0.5, -0.2),
+        "enemy": (-1.0, -0.5),
+    }.get(kind, (-0.2, 0.3))
+    assert after.relationship_type == kind
+    assert low <= strength(after) <= high
+
+
+def test_a_type_alone_that_fits_leaves_the_feelings() -> None:
+    start = arrange(strangers(NOW), None, 0.35, NOW)
+    assert arrange(start, RelationshipType.FRIEND, None, NOW) == start
+
+
+def test_only_friends_and_foes_have_a_past_that_counts() -> None:
+    assert past(strangers(NOW)) is None
+    assert past(interact(strangers(NOW), 0.4, 30, NOW)) is None
+    friend = arrange(strangers(NOW), RelationshipType.FRIEND, None, NOW)
+    assert past(friend) == compatibility(friend) > 0.2
+    assert past(arrange(friend, RelationshipType.ENEMY, None, NOW)) == 0
 
 
 def test_a_clock_behind_does_not_turn_time_back() -> None:

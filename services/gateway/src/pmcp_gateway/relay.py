@@ -315,7 +315,8 @@ class Relay:
         try:
             page = await self._bus.read(watch.tenant, watch.principal, watch.stream_id, watch.last_seq)
         except StreamNotFound:
-            if final:
+            # One truth: what the client is told is gone may not be answered by a worker that comes later.
+            if final and await self._bus.give_up(watch.tenant, watch.stream_id):
                 raise
             return self._miss(watch)
         if page.epoch != watch.epoch:

@@ -81,6 +81,13 @@ PERSONA_NEEDS: dict[str, PersonaNeed] = {
     "session.ping": PersonaNeed.NONE,
 }
 
+WITHOUT_PERSONA = {
+    "memory.prune": "No persona specified and no current persona selected",
+    "memory.prune_recommendations": "No persona specified and no current persona selected",
+    "memory.search_cross_persona": "No active persona. Please switch to a persona first.",
+}
+"""What existing clients of these methods look for instead of the general text."""
+
 CHANGING = frozenset(
     {
         "persona.switch",

@@ -15,9 +15,19 @@ from typing import TypeVar
 
 from pmcp_common.bus import StreamBus
 from pmcp_common.clock import Clock
-from pmcp_common.contracts.ends import LAST_FALLBACK_LINE, end_as_declared
+from pmcp_common.contracts.ends import LAST_FALLBACK_LINE, TOO_LATE, end_as_declared
 from pmcp_common.contracts.errors import LLM_ERROR, DomainError, Unavailable
-from pmcp_common.contracts.jobs import AppendResult, Claim, Declared, End, JobState, StreamEvent, Verdict, text_of
+from pmcp_common.contracts.jobs import (
+    NOTHING,
+    AppendResult,
+    Claim,
+    Declared,
+    End,
+    JobState,
+    StreamEvent,
+    Verdict,
+    text_of,
+)
 from pmcp_common.contracts.memories import CommitTurns, Turn
 from pmcp_common.contracts.talks import Routing
 from pmcp_common.peers import MemoryPeer
@@ -51,6 +61,7 @@ T = TypeVar("T")
 CONTEXT_SHARE = 0.3
 """Of the time until a client's deadline: so long memory may take."""
 MIN_COMMIT_SECONDS = 0.05
+INTERRUPTED_WITHOUT_MODEL = "The model had no answer; which way it failed is lost with the worker that asked it"
 BROKER_TRIES = 20
 BROKER_PAUSE_SECONDS = 0.5
 """An end is tried for 10 s, one lease: after that the reaper and the next attempt have the job."""
@@ -197,11 +208,12 @@ class ChatTurn:
         except TimeoutError:
             outcome.persona = outcome.persona or self._personas.known(claim.submission.tenant, claim.persona_id)
             if not emitter.started:
-                say_canned(claim, outcome, emitter)
+                say_canned(claim, outcome, emitter, TOO_LATE)
             else:
                 outcome.rung, outcome.finish_reason = Rung.SHORTENED, LENGTH
         except DomainError as error:
             outcome.fail(error.row, error.message, INTERRUPTED if emitter.started else error.row.name)
+            outcome.error_data = error.data
         return None
 
     def _left(self, outcome: Outcome) -> float | None:
@@ -297,7 +309,7 @@ def may_go_on(claim: Claim, deltas: Sequence[StreamEvent]) -> bool:
 def _said_without_model(claim: Claim, outcome: Outcome, shown: str) -> bool:
     """Whether all that was shown is a whole line of ours, to which nothing is missing but its end."""
     if shown in (fallback_line(outcome.persona, claim.submission.job_id), LAST_FALLBACK_LINE):
-        outcome.fall_back()
+        outcome.fall_back(INTERRUPTED_WITHOUT_MODEL)
     elif shown == farewell(claim.submission.job_id):
         outcome.close()
     else:
@@ -312,6 +324,8 @@ def _restore(outcome: Outcome, row: Turn) -> None:
     outcome.ended = JobState.CANCELLED if cancelled else JobState.FAILED if failed else JobState.DONE
     outcome.finish_reason = str(about.get("finish_reason", "stop"))
     outcome.provider = str(about.get("provider", ""))
+    outcome.memory = str(about.get("memory", NOTHING))
+    outcome.routing = Routing(about["routing"]) if about.get("routing", NOTHING) != NOTHING else None
     if about.get("model"):
         outcome.usage = Usage(outcome.finish_reason, str(about["model"]))
     if outcome.ended is JobState.FAILED:

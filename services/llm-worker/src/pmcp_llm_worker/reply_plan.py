@@ -13,6 +13,9 @@ from pmcp_llm_worker.model import Generation
 
 FULL_AT = 80.0
 SHORTENED_AT = 60.0
+LEAVING_BELOW = 50.0
+"""From here down to a farewell the reply says that one is near: half of the constrained range, so that nobody takes
+leave of a stranger whose second message finds it at 58."""
 MIDDLE_TEMPERATURE = 0.7
 """The setting's default, which the table's temperatures are relative to."""
 TOKENS_FOR_A_WORD = 2.0
@@ -35,9 +38,8 @@ class ReplyPlan:
 
 FULL = ReplyPlan(Routing.FULL, 0.8, 100)
 SHORTENED = ReplyPlan(Routing.SHORTENED, 0.6, 75, "Answer in at most 75 words.")
-CONSTRAINED = ReplyPlan(
-    Routing.CONSTRAINED, 0.5, 50, "Answer in at most 50 words and let it show that you will have to leave soon."
-)
+CONSTRAINED = ReplyPlan(Routing.CONSTRAINED, 0.5, 50, "Answer in at most 50 words.")
+LEAVING = replace(CONSTRAINED, guidance="Answer in at most 50 words and let it show that you will have to leave soon.")
 CLOSING = ReplyPlan(Routing.CLOSING, 0.0, None)
 UNSCORED = ReplyPlan(Routing.FULL, MIDDLE_TEMPERATURE, None)
 """How the persona stands is not known."""
@@ -48,6 +50,8 @@ def plan_reply(score: float | None) -> ReplyPlan:
         return UNSCORED
     if score < CONTINUE_AT:
         return CLOSING
+    if score < LEAVING_BELOW:
+        return LEAVING
     return FULL if score >= FULL_AT else SHORTENED if score >= SHORTENED_AT else CONSTRAINED
 
 

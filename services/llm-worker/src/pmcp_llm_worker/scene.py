@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.errors import DomainError, PersonaUnavailable
+from pmcp_common.contracts.errors import PERSONA_NOT_FOUND, CurrentPersonaNotFound, DomainError, PersonaUnavailable
 from pmcp_common.contracts.jobs import Claim
 from pmcp_common.contracts.memories import ContextRequest, ContextResponse
 from pmcp_common.contracts.personas import Persona
@@ -50,12 +50,10 @@ class SceneReader:
         `patience_seconds`: for memory; None: its own time-out. `going_on`: the persona has begun to
         speak, so it does not matter that it would not begin now.
         """
-        submission = claim.submission
         recalling = asyncio.create_task(self._recall(claim, patience_seconds))
         try:
-            outcome.persona, outcome.state, outcome.compatibility = await self._personas.with_bond(
-                submission.tenant, claim.persona_id, submission.player_id
-            )
+            await self._look_up(claim, outcome)
+            assert outcome.persona is not None
             if outcome.state is not None and not outcome.state.is_available and not going_on:
                 raise PersonaUnavailable(outcome.persona.name, cooldown_remaining=outcome.state.cooldown_remaining)
             partner = await self._partner(claim)
@@ -71,6 +69,17 @@ class SceneReader:
             filter(None, (describe(circumstances, claim.sights, outcome.persona.name), plan.guidance))
         )
         return Scene(context, plan, surroundings)
+
+    async def _look_up(self, claim: Claim, outcome: Outcome) -> None:
+        submission = claim.submission
+        try:
+            outcome.persona, outcome.state, outcome.compatibility = await self._personas.with_bond(
+                submission.tenant, claim.persona_id, submission.player_id
+            )
+        except DomainError as error:
+            if error.row is PERSONA_NOT_FOUND and submission.persona_id is None:
+                raise CurrentPersonaNotFound(claim.persona_id) from None
+            raise
 
     async def _partner(self, claim: Claim) -> Persona | None:
         """The persona that speaks; None: a player does."""

@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from pmcp_common.clock import Clock
+from pmcp_common.contracts.ends import TOO_LATE
 from pmcp_common.contracts.errors import LLM_ERROR
 from pmcp_common.contracts.jobs import Claim
 from pmcp_common.contracts.memories import MAX_CONTENT_BYTES
@@ -63,11 +64,11 @@ class Speech:
             if emitter.started:
                 outcome.fail(LLM_ERROR, error.message, INTERRUPTED)
             else:
-                say_canned(claim, outcome, emitter)
+                say_canned(claim, outcome, emitter, error.message)
             return
         except OutOfTime:
             if not emitter.started:
-                say_canned(claim, outcome, emitter)
+                say_canned(claim, outcome, emitter, TOO_LATE)
                 return
             outcome.rung, outcome.usage = Rung.SHORTENED, self._cut()
         if outcome.usage is None:
@@ -161,8 +162,8 @@ class Speech:
         return Usage(LENGTH, self._model.client.model)
 
 
-def say_canned(claim: Claim, outcome: Outcome, emitter: Emitter) -> None:
-    outcome.fall_back()
+def say_canned(claim: Claim, outcome: Outcome, emitter: Emitter, reason: str) -> None:
+    outcome.fall_back(reason)
     emitter.write(fallback_line(outcome.persona, claim.submission.job_id))
 
 

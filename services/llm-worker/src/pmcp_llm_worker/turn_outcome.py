@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.ends import FALLBACK, choose_line
+from pmcp_common.contracts.ends import DIRECT, FALLBACK, choose_line
 from pmcp_common.contracts.errors import ErrorCode
-from pmcp_common.contracts.jobs import Claim, End, JobState
+from pmcp_common.contracts.jobs import NOTHING, Claim, End, JobState
 from pmcp_common.contracts.memories import CommitTurns, Role, Turn
 from pmcp_common.contracts.personas import InteractionState, Persona
 from pmcp_common.contracts.talks import Circumstances, Routing, partner_of
@@ -20,7 +20,7 @@ from pmcp_llm_worker.rungs import Rung
 
 MAX_WORLD_TIME_CHARS = 40
 TOKENS_PER_WORD = 1.3
-DIRECT = "direct"
+WITHOUT_RECALL = "Memory does not answer: the reply was made without recall"
 CLOSING = "closing"
 INTERRUPTED = "interrupted"
 
@@ -33,16 +33,19 @@ class Outcome:
     state: InteractionState | None = None
     compatibility: float | None = None
     """0..1 of the relationship with the other side; None: there is none yet."""
-    memory: str = "ok"
+    memory: str = NOTHING
     ended: JobState = JobState.DONE
     finish_reason: str = "stop"
     response_type: str = DIRECT
+    reason: str = ""
+    """Why a line of ours stands in for the model's answer."""
     score: ContinueScore | None = None
     """None: how the persona stands is not known."""
-    routing: Routing = Routing.FULL
+    routing: Routing | None = None
     usage: Usage | None = None
     provider: str = ""
     error: tuple[ErrorCode, str] | None = None
+    error_data: dict[str, Any] = field(default_factory=dict)
     due: float | None = None
     """Monotonic time at which the client's patience ends; None: it set no deadline."""
     rung: Rung = Rung.FULL
@@ -53,7 +56,8 @@ class Outcome:
     def fail(self, row: ErrorCode, message: str, finish_reason: str) -> None:
         self.ended, self.finish_reason, self.error = JobState.FAILED, finish_reason, (row, message)
 
-    def fall_back(self) -> None:
+    def fall_back(self, reason: str) -> None:
+        self.reason = reason
         self.ended, self.finish_reason, self.response_type = JobState.DONE, FALLBACK, FALLBACK
         self.rung = Rung.CANNED
 
@@ -105,6 +109,8 @@ def turns_to_commit(claim: Claim, end: End, text: str, now: datetime) -> CommitT
             "model": end.model,
             "provider": end.provider,
             "response_type": end.response_type,
+            "routing": end.routing,
+            "memory": end.memory,
             "tokens": end.tokens_used,
             "continue_score": end.continue_score,
         }
@@ -171,6 +177,7 @@ def end_of(claim: Claim, outcome: Outcome, written: Written) -> End:
     """Before anything of it is stored, and before it is known how long that takes."""
     submission = claim.submission
     usage = outcome.usage
+    reason = _reason(outcome)
     return End(
         stream_id=submission.job_id,
         seq=written.seq + 1,
@@ -185,20 +192,28 @@ def end_of(claim: Claim, outcome: Outcome, written: Written) -> End:
         persona_name=_persona_name(claim, outcome),
         chunk_count=written.seq,
         tokens_used=_tokens(outcome, written.text),
-        response_type=outcome.response_type,
+        response_type=outcome.response_type if written.text else NOTHING,
         rung=outcome.rung.value,
-        degraded=outcome.response_type == FALLBACK or outcome.memory != "ok",
+        degraded=bool(reason),
+        reason=reason,
         memory=outcome.memory,
         model=usage.model if usage else "",
         provider=outcome.provider if usage else "",
         continue_score=outcome.score.total if outcome.score else None,
         score_parts=outcome.score.parts() if outcome.score else {},
-        routing=outcome.routing.value,
+        routing=outcome.routing.value if outcome.routing else NOTHING,
         persona_state=_persona_state(outcome.state),
         timings={name: round(value, 3) for name, value in outcome.timings.items()},
         error_code=outcome.error[0].code if outcome.error else None,
         error_message=outcome.error[1] if outcome.error else None,
+        error_data=outcome.error_data,
     )
+
+
+def _reason(outcome: Outcome) -> str:
+    if outcome.response_type == FALLBACK:
+        return outcome.reason
+    return WITHOUT_RECALL if outcome.memory == "unavailable" else ""
 
 
 def _tokens(outcome: Outcome, text: str) -> int:

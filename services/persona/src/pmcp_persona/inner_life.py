@@ -33,7 +33,7 @@ from pmcp_persona.interaction import Standing
 from pmcp_persona.relationship import Bond
 from pmcp_persona.relationship_rows import Pair, Told
 from pmcp_persona.store import WORLD, Acquaintance, find, find_for_turn, hold, write_standing
-from pmcp_persona.turn_effects import Inner, Turn, after_turn
+from pmcp_persona.turn_effects import Inner, Turn, after_turn, unmet
 
 RECENT = timedelta(hours=24)
 
@@ -59,7 +59,7 @@ class InnerLife:
                 return found
             bond = await relationship_rows.read(rows, pair) or relationship.strangers(now)
             feelings = await emotion_rows.read(rows, tenant, found.persona)
-            before = Inner(_standing(found, now), bond, feelings)
+            before = Inner(found.standing or unmet(found.persona, now), bond, feelings)
             turn = Turn(told.duration_seconds, told.sentiment or 0.0)
             after = after_turn(before, found.persona, turn, now)
             occasion = Told(
@@ -180,13 +180,14 @@ class InnerLife:
     ) -> tuple[Acquaintance, float | None]:
         """How the persona stands, and how well it gets on with a player or with the persona in a player's place.
 
-        None: they never met. Raises PersonaNotFound.
+        None: they have no relationship to speak of, whether they never met or are hardly more than strangers. Raises
+        PersonaNotFound.
         """
         found, bond = await find_for_turn(self._database, tenant, reference, standing, player_id)
         partner = partner_of(player_id)
         if partner is not None:
             bond = await relationship_rows.read(self._database, Pair.of_personas(tenant, found.persona.id, partner))
-        return found, None if bond is None else relationship.compatibility(bond)
+        return found, None if bond is None else relationship.past(bond)
 
     async def stats(self, tenant: str) -> RelationshipStats:
         kinds = await relationship_rows.figures(self._database, tenant)

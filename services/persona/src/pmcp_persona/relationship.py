@@ -26,8 +26,18 @@ TALK_PAUSE_SECONDS = 1800.0
 GIVEN_ROLES = frozenset(
     {RelationshipType.MENTOR, RelationshipType.STUDENT, RelationshipType.ROMANTIC, RelationshipType.FAMILY}
 )
+NEUTRAL = frozenset({RelationshipType.STRANGER, RelationshipType.ACQUAINTANCE})
 HOSTILE = frozenset({RelationshipType.RIVAL, RelationshipType.ENEMY})
 CLOSE_FROM, FRIEND_FROM, RIVAL_TO, ENEMY_TO = 0.6, 0.3, -0.2, -0.5
+STRENGTHS = {
+    RelationshipType.CLOSE_FRIEND: 0.8,
+    RelationshipType.FRIEND: 0.45,
+    RelationshipType.ACQUAINTANCE: 0.0,
+    RelationshipType.STRANGER: 0.0,
+    RelationshipType.RIVAL: 0.35,
+    RelationshipType.ENEMY: 0.75,
+}
+"""The middle of what each type stands for; how hostile, for a rival or enemy. Of a role it says nothing."""
 ACQUAINTED_FROM_COUNT = 3
 """Two who met less often are strangers, unless their feelings already say otherwise."""
 
@@ -66,6 +76,14 @@ def compatibility(bond: Bond) -> float:
     return _share(score * 1.2 if bond.affinity > 0 and bond.trust > 0 else score)
 
 
+def past(bond: Bond) -> float | None:
+    """The compatibility that counts for whether to talk on; None while the two are neither friends nor foes.
+
+    From the first word on it would be a penalty: everybody begins at 0, and below 0.2 the past speaks against it.
+    """
+    return None if bond.relationship_type in NEUTRAL else compatibility(bond)
+
+
 def interact(bond: Bond, quality: float, duration_seconds: float, now: datetime) -> Bond:
     minutes = duration_seconds / 60
     weighed = quality * min(1.0, minutes / FULL_WEIGHT_MINUTES)
@@ -87,11 +105,20 @@ def interact(bond: Bond, quality: float, duration_seconds: float, now: datetime)
 
 
 def arrange(bond: Bond, kind: RelationshipType | None, wanted_strength: float | None, now: datetime) -> Bond:
-    """As somebody wants it to be. `wanted_strength` 0..1; hostile types take it below zero."""
+    """As somebody wants it to be. `wanted_strength` 0..1; hostile types take it below zero. A type alone, if the
+    feelings say otherwise, gives those in the middle of what it stands for."""
     given = kind or bond.relationship_type
+    if wanted_strength is None and kind is not None and kind in STRENGTHS and not _stands_for(kind, strength(bond)):
+        wanted_strength = STRENGTHS[kind]
     moved = bond if wanted_strength is None else _with_strength(bond, wanted_strength, hostile=given in HOSTILE)
     moved = replace(moved, last_interaction=max(now, bond.last_interaction))
     return replace(moved, relationship_type=kind or _type_of(moved))
+
+
+def _stands_for(kind: RelationshipType, power: float) -> bool:
+    """Those who met rarely and those who met often feel alike."""
+    named = _named_for(power)
+    return kind is named or (named is None and kind in NEUTRAL)
 
 
 def _with_strength(bond: Bond, wanted: float, *, hostile: bool) -> Bond:
@@ -104,15 +131,19 @@ def _with_strength(bond: Bond, wanted: float, *, hostile: bool) -> Bond:
 def _type_of(bond: Bond) -> RelationshipType:
     if bond.relationship_type in GIVEN_ROLES:
         return bond.relationship_type
-    power = strength(bond)
+    few = bond.interaction_count < ACQUAINTED_FROM_COUNT
+    return _named_for(strength(bond)) or (RelationshipType.STRANGER if few else RelationshipType.ACQUAINTANCE)
+
+
+def _named_for(power: float) -> RelationshipType | None:
+    """None: the strength of strangers and acquaintances."""
     for limit, kind in ((CLOSE_FROM, RelationshipType.CLOSE_FRIEND), (FRIEND_FROM, RelationshipType.FRIEND)):
         if power >= limit:
             return kind
     for limit, kind in ((ENEMY_TO, RelationshipType.ENEMY), (RIVAL_TO, RelationshipType.RIVAL)):
         if power <= limit:
             return kind
-    few = bond.interaction_count < ACQUAINTED_FROM_COUNT
-    return RelationshipType.STRANGER if few else RelationshipType.ACQUAINTANCE
+    return None
 
 
 def _signed(value: float) -> float:

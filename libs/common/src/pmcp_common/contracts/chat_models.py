@@ -55,7 +55,7 @@ class ChatResult(Result):
     response_type: str = Field(description="direct, closing for a farewell, or fallback for a canned line")
     continue_score: float | None = Field(description="0..100, by which the reply was routed")
     score_parts: dict[str, float] = Field(description="what the score is made of; fatigue counts against it")
-    routing: str = Field(description="full, shortened, constrained or closing")
+    routing: str = Field(description="full, shortened, constrained or closing; none: it ended before it was routed")
     tokens_used: int
     processing_time: float = Field(description="seconds from acceptance")
     persona_state: dict[str, Any] = Field(description="social_energy, available_time, interaction_fatigue")
@@ -67,8 +67,11 @@ class ChatResult(Result):
     finish_reason: str
     rung: str = Field(description="full; shortened to be on time; canned: a line that no model made")
     degraded: bool
+    reason: str | None = Field(
+        description="why it is degraded; for a missing model its name and the command that gets it"
+    )
     persisted: bool
-    memory: str
+    memory: str = Field(description="ok, or unavailable: made without recall; none: it ended before that")
     model: str
     provider: str
     sha256: str

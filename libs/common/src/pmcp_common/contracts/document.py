@@ -72,9 +72,11 @@ and exactly one of `stream_complete`, `stream_cancelled`, `stream_error`.
 - `on_interrupt` decides about a reply whose socket is lost and whose stream no other socket has attached within 20 s:
   `continue` (it goes on), `stop` (it is ended, as by a cancel), `reset` (and none of it becomes memory). Any gateway
   does it, also when the one that held the socket is stopped in the meantime.
-- A canned line says that it is one: `response_type: "fallback"`, `degraded: true`, `model: ""`.
+- A canned line says that it is one: `response_type: "fallback"`, `degraded: true`, `model: ""`. `reason` says why, for
+  a missing model with its name and the command that gets it. It is null when the reply is not degraded.
 - `persisted: false`: the reply is not in the database (yet; or never, for a canned line).
 - `memory: "unavailable"`: the reply was made without recall.
+- `"none"` in `memory`, `routing` or `response_type`: the reply ended before that came about.
 - `data.timings` of the end frame, in milliseconds: `pickup_ms` from acceptance to a worker, `context_ms` for persona
   and memory, `first_token_ms` from acceptance to the first token stored.
 """

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pmcp_common.contracts.errors import DEADLINE_EXCEEDED, LLM_ERROR
-from pmcp_common.contracts.jobs import Claim, Delta, End, JobState
+from pmcp_common.contracts.jobs import NOTHING, Claim, Delta, End, JobState
 
-FALLBACK = "fallback"
+DIRECT, FALLBACK = "direct", "fallback"
 LENGTH = "length"
 LAST_FALLBACK_LINE = "Forgive me, I cannot find the words just now. Ask me again in a moment?"
 LATE, LOST = "deadline", "worker_lost"
+TOO_LATE = "The model had no answer before the client's deadline"
 ERRORS = {
     LATE: (DEADLINE_EXCEEDED.code, "The reply did not come in time"),
     LOST: (LLM_ERROR.code, "The reply could not be finished: its workers were lost"),
@@ -38,8 +39,9 @@ def end_without_model(
     state: JobState,
     finish_reason: str,
     error: tuple[int, str] | None = None,
-    response_type: str = "direct",
+    response_type: str | None = None,
     rung: str = "full",
+    reason: str = "",
 ) -> End:
     """`text` is what is in the stream when the end is written, and the hash is over it."""
     return End(
@@ -56,9 +58,10 @@ def end_without_model(
         persona_name=claim.submission.persona_name or "",
         chunk_count=claim.last_seq,
         processing_time=round(claim.queued_ms / 1000, 3),
-        response_type=response_type,
+        response_type=response_type or (DIRECT if text else NOTHING),
         rung=rung,
         degraded=response_type == FALLBACK,
+        reason=reason,
         error_code=error[0] if error else None,
         error_message=error[1] if error else None,
     )
@@ -95,5 +98,11 @@ def end_given_up(claim: Claim, shown: str, reason: str, lines: Sequence[str]) ->
         delta = Delta(claim.submission.job_id, claim.last_seq + 1, max(1, claim.attempt), line)
         claim = replace(claim, last_seq=delta.seq)
     return delta, end_without_model(
-        claim, shown or line, state=JobState.DONE, finish_reason=FALLBACK, response_type=FALLBACK, rung="canned"
+        claim,
+        shown or line,
+        state=JobState.DONE,
+        finish_reason=FALLBACK,
+        response_type=FALLBACK,
+        rung="canned",
+        reason=TOO_LATE,
     )

@@ -72,6 +72,9 @@ TABLE: tuple[ErrorCode, ...] = (
 BY_CODE: dict[int, ErrorCode] = {row.code: row for row in TABLE}
 
 
+NO_PERSONA_SELECTED = "No persona selected. Use persona.switch first"
+
+
 class DomainError(Exception):
     """A failure with a code, a text for people and fields for programs. Never carries foreign exception text."""
 
@@ -121,6 +124,15 @@ class PersonaNotFound(DomainError):
         super().__init__(f"Persona not found: {reference}", persona_id=reference)
 
 
+class CurrentPersonaNotFound(DomainError):
+    """The session's persona is there no more."""
+
+    row = PERSONA_NOT_FOUND
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"Current persona not found (Persona not found: {reference})", persona_id=reference)
+
+
 class PersonasNotFound(DomainError):
     """Of two that were named."""
 
@@ -131,10 +143,12 @@ class PersonasNotFound(DomainError):
 
 
 class NoActivePersona(DomainError):
+    """`told`: in the words in which clients of this method know it; the general ones are then the `hint`."""
+
     row = NO_ACTIVE_PERSONA
 
-    def __init__(self) -> None:
-        super().__init__("No persona selected. Use persona.switch first")
+    def __init__(self, told: str = NO_PERSONA_SELECTED) -> None:
+        super().__init__(told, **({} if told == NO_PERSONA_SELECTED else {"hint": NO_PERSONA_SELECTED}))
 
 
 class PersonaUnavailable(DomainError):

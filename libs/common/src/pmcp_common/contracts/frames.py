@@ -90,6 +90,7 @@ def end_result(end: End, epoch: str, timestamp: str) -> dict[str, Any]:
         "response_type": end.response_type,
         "rung": end.rung,
         "degraded": end.degraded,
+        "reason": end.reason or None,
         "persisted": end.persisted,
         "memory": end.memory,
         "model": end.model,

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+NOTHING = "none"
+"""What a field of an end says when that never came about."""
+
 
 class JobState(StrEnum):
     QUEUED = "queued"
@@ -166,27 +169,31 @@ class End:
     tokens_used: int = 0
     processing_time: float = 0.0
     """Seconds from acceptance to the end."""
-    response_type: str = "direct"
-    """direct, or fallback for a canned line"""
+    response_type: str = NOTHING
+    """direct; closing for a farewell; fallback for a canned line; none: not a word was said"""
     rung: str = "full"
     """full; shortened to be on time; canned: a line that no model made"""
     degraded: bool = False
     persisted: bool = False
-    memory: str = "ok"
-    """ok, or unavailable when the reply was made without recall"""
+    reason: str = ""
+    """Why the reply is degraded; empty when it is not."""
+    memory: str = NOTHING
+    """ok, or unavailable when the reply was made without recall; none: it ended before that"""
     model: str = ""
     """The model that really answered; empty when none did."""
     provider: str = ""
     continue_score: float | None = None
     """By which the reply was routed."""
     score_parts: dict[str, float] = field(default_factory=dict)
-    routing: str = "full"
-    """full, shortened or constrained by the continue score; closing: a farewell that no model made"""
+    routing: str = NOTHING
+    """full, shortened or constrained by the continue score; closing: a farewell that no model made; none: it ended
+    before it was routed"""
     persona_state: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     """Milliseconds by step, see docs/protocol.md."""
     error_code: int | None = None
     error_message: str | None = None
+    error_data: dict[str, Any] = field(default_factory=dict)
     kind: str = "end"
 
 

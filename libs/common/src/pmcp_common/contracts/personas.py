@@ -161,7 +161,10 @@ class PersonaTurnContext(Contract):
     version: int
     interaction_state: InteractionState
     compatibility: float | None = Field(
-        default=None, ge=0, le=1, description="of the relationship with the other side; None: there is none yet"
+        default=None,
+        ge=0,
+        le=1,
+        description="of the relationship with the other side; None: they are neither friends nor foes yet",
     )
 
 

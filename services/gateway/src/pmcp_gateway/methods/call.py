@@ -19,6 +19,7 @@ from pmcp_gateway.methods.persona_names import PersonaNames
 from pmcp_gateway.outbox import Outbox
 from pmcp_gateway.protocol import JsonId
 from pmcp_gateway.relay import Relay
+from pmcp_gateway.session import WITHOUT_PERSONA
 from pmcp_gateway.stores import Session, SessionStore, SightStore, WorkerReports
 from pmcp_gateway.talks import Talks
 from pmcp_gateway.timestamps import Stamps
@@ -171,7 +172,8 @@ async def with_persona(services: Services, call: Call) -> Call:
     """The call with the session's persona. Raises NoActivePersona."""
     session = await services.sessions.get(call.tenant, call.session_id)
     if session is None or session.persona_id is None:
-        raise NoActivePersona
+        told = WITHOUT_PERSONA.get(call.method)
+        raise NoActivePersona(told) if told else NoActivePersona
     return replace(call, persona_id=session.persona_id)
 
 

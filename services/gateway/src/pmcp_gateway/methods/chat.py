@@ -153,7 +153,7 @@ def result_of(end: End) -> ChatResult:
     if end.state != "done":
         code = end.error_code if end.error_code is not None else LLM_ERROR.code
         text = end.error_message or "The reply could not be finished"
-        raise RemoteError(code, text, reason=end.finish_reason, stream_id=end.stream_id)
+        raise RemoteError(code, text, **end.error_data | {"reason": end.finish_reason, "stream_id": end.stream_id})
     return ChatResult(
         response=end.text,
         response_type=end.response_type,
@@ -171,6 +171,7 @@ def result_of(end: End) -> ChatResult:
         finish_reason=end.finish_reason,
         rung=end.rung,
         degraded=end.degraded,
+        reason=end.reason or None,
         persisted=end.persisted,
         memory=end.memory,
         model=end.model,

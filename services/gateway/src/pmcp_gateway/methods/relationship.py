@@ -102,6 +102,8 @@ async def update(services: Services, call: Call, params: RelationshipUpdateParam
     if params.persona1_id is None and params.persona2_id is None and _names_target(params):
         return await _arrange(services, call, params)
     one, other = _two(params.persona1_id, params.persona2_id)
+    if params.relationship_type is not None or params.strength is not None:
+        return await _set(services, call, one, other, params)
     meeting = Meeting(
         cause_id=services.new_id(),
         quality=params.interaction_quality,
@@ -125,13 +127,20 @@ async def _arrange(services: Services, call: Call, params: RelationshipUpdatePar
             raise InvalidParams(f"{name} is required", field=name)
     if params.relationship_type is None and params.strength is None:
         raise InvalidParams("relationship_type or strength is required", field="relationship_type")
+    return await _set(services, call, params.persona_id or "", params.target_persona_id or "", params)
+
+
+async def _set(
+    services: Services, call: Call, one: str, other: str, params: RelationshipUpdateParams
+) -> dict[str, Any]:
+    """What the two feel is either told or follows from a meeting."""
+    for name in ("interaction_quality", "duration_minutes", "context"):
+        if name in params.model_fields_set:
+            raise InvalidParams(f"{name} does not go with relationship_type or strength", field=name)
     setting = RelationshipSetting(
         cause_id=services.new_id(), relationship_type=params.relationship_type, strength=params.strength
     )
-    found = await services.personas.set_relationship(
-        call.tenant, params.persona_id or "", params.target_persona_id or "", setting
-    )
-    return _updated(found)
+    return _updated(await services.personas.set_relationship(call.tenant, one, other, setting))
 
 
 def _updated(found: RelationshipBetween, **more: Any) -> dict[str, Any]:

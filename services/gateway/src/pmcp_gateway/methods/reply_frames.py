@@ -167,7 +167,12 @@ def _late_error(method: str, end: End) -> dict[str, Any]:
     code = end.error_code if end.error_code is not None else LLM_ERROR.code
     row = BY_CODE.get(code, INTERNAL_ERROR)
     text = end.error_message or "The reply could not be finished"
-    data = {"method": method, "retryable": row.retryable, "error": f"{row.name}: {text}", "detail": text}
+    data = {
+        "method": method,
+        "retryable": row.retryable,
+        "error": f"{row.name}: {text}",
+        "detail": text,
+    } | end.error_data
     return {"code": row.code, "message": FAILED_LATE, "data": data}
 
 
