@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +19,12 @@ class Personas:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.away = False
+        self.silent = False
 
     async def get(self, tenant: str, reference: str, player_id: str) -> PersonaView:
         self.asked.append(reference)
+        if self.silent:
+            await asyncio.Event().wait()
         if self.away:
             raise Unavailable("away", retry_after=1.0)
         if reference == "nobody":
@@ -102,6 +106,15 @@ async def test_while_the_persona_service_is_away_its_last_word_counts_and_is_ask
         clock.seconds += seconds
         assert await names.resolve("local", "ARIA", "p") == ("id-aria", "Aria")
     assert personas.asked == ["Aria", "ARIA", "ARIA"]
+
+
+async def test_a_silent_persona_service_holds_up_no_message_whose_persona_is_known() -> None:
+    personas: Any = Personas()
+    names = PersonaNames(personas, SteppedClock(), patience=0.0)
+    await names.resolve("local", "Aria", "p")
+    personas.silent = True
+    names.doubt_all()
+    assert await names.resolve("local", "Aria", "p") == ("id-aria", "Aria")
 
 
 async def test_a_lost_subscription_forgets_no_name_that_nobody_could_tell_anew() -> None:

@@ -6,18 +6,21 @@ While the service is away its last word counts, or that of the workers' copies: 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
 from pmcp_common.clock import Clock
-from pmcp_common.contracts.errors import PERSONA_NOT_FOUND, UNAVAILABLE, DomainError
+from pmcp_common.contracts.errors import PERSONA_NOT_FOUND, UNAVAILABLE, DomainError, Unavailable
 from pmcp_common.peers import PersonaPeer
 
 log = logging.getLogger(__name__)
 
 LIFETIME_SECONDS = 5.0
+PATIENCE_SECONDS = 0.5
+"""How long a message waits for a newer word where there is an older one: within a second it is refused or taken."""
 MAX_ENTRIES = 1000
 
 
@@ -37,10 +40,17 @@ class PersonaCopies(Protocol):
 
 
 class PersonaNames:
-    def __init__(self, personas: PersonaPeer, clock: Clock, copies: PersonaCopies | None = None) -> None:
+    def __init__(
+        self,
+        personas: PersonaPeer,
+        clock: Clock,
+        copies: PersonaCopies | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         self._personas = personas
         self._clock = clock
         self._copies = copies
+        self._patience = patience
         self._known: OrderedDict[tuple[str, str], tuple[float, PersonaName]] = OrderedDict()
         """With the time until which nobody is asked again."""
 
@@ -51,8 +61,7 @@ class PersonaNames:
         if entry is not None and self._clock.monotonic() < entry[0]:
             return entry[1].id, entry[1].name
         try:
-            persona = (await self._personas.get(tenant, reference, player_id)).persona
-            found = PersonaName(persona.id, persona.name)
+            found = await self._ask(tenant, reference, player_id, self._patience if entry is not None else None)
         except DomainError as error:
             if error.code == PERSONA_NOT_FOUND.code:
                 self._known.pop(key, None)
@@ -66,6 +75,14 @@ class PersonaNames:
             found = last
         self._keep(key, found)
         return found.id, found.name
+
+    async def _ask(self, tenant: str, reference: str, player_id: str, patience: float | None) -> PersonaName:
+        try:
+            async with asyncio.timeout(patience):
+                persona = (await self._personas.get(tenant, reference, player_id)).persona
+        except TimeoutError as error:
+            raise Unavailable("persona service") from error
+        return PersonaName(persona.id, persona.name)
 
     async def _copy(self, tenant: str, reference: str) -> PersonaName | None:
         try:
