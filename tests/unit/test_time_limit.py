@@ -10,9 +10,12 @@ from pmcp_local.settings import inherited_environment
 
 ROOT = Path(__file__).parents[2]
 SHORT_LIMIT = """
+from pathlib import Path
+
 from tests.unit import conftest
 from tests.unit.conftest import pytest_runtest_protocol
 
+conftest.HERE = Path(__file__).parent
 conftest.TEST_SECONDS = conftest.AGAIN_SECONDS = 0.2
 """
 HANGING = """
