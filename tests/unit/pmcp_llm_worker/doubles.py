@@ -145,6 +145,7 @@ class Personas:
     def __init__(self) -> None:
         self.persona: Persona | None = aria()
         self.state = standing()
+        self.strength = 0.0
         self.failure: DomainError | None = None
         self.known_versions: list[int | None] = []
         self.interactions: list[Interaction] = []
@@ -160,7 +161,9 @@ class Personas:
             raise PersonaNotFound(persona_id)
         version = self.persona.version
         sent = None if known_version == version else self.persona
-        return PersonaTurnContext(persona=sent, version=version, interaction_state=self.state)
+        return PersonaTurnContext(
+            persona=sent, version=version, interaction_state=self.state, relationship_strength=self.strength
+        )
 
     async def record_interaction(self, tenant: str, persona_id: str, interaction: Interaction) -> InteractionState:
         if self.failure:

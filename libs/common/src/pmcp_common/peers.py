@@ -15,6 +15,7 @@ from pmcp_common.contracts.conversations import (
     SummaryDraft,
     SummaryTask,
 )
+from pmcp_common.contracts.learning import LearningDraft, LearningTask
 from pmcp_common.contracts.memories import (
     CommitTurns,
     ContextRequest,
@@ -219,6 +220,19 @@ class SavesPeer(Protocol):
 
     async def load_world(self, tenant: str, save_id: str, leaving: SaveWorld) -> WorldLoaded:
         """Takes as long as what it changes is large: minutes at most."""
+        ...
+
+
+class LearningPeer(Protocol):
+    """The memory service's turns that a model may learn from, and what it learned."""
+
+    async def learning_task(
+        self, tenant: str, conversation_id: str, persona_id: str, player_id: str, *, batch: int
+    ) -> LearningTask: ...
+
+    async def learn(self, tenant: str, conversation_id: str, draft: LearningDraft) -> int:
+        """How many memories are new. Repeating it changes nothing. Raises Conflict when a turn was forgotten or has
+        changed since it was read."""
         ...
 
 

@@ -34,6 +34,11 @@ MODEL_OK = Gauge("pmcp_model_ok", "1 when the configured model was there at the 
 BREAKER = Gauge("pmcp_model_breaker_state", "Circuit breaker of the model: 0 closed, 1 half open, 2 open.")
 BREAKER_OPENED = Counter("pmcp_model_breaker_opened_total", "How often the model was given up for a while.")
 SUMMARIES = Counter("pmcp_summaries_total", "Steps of summaries, by outcome.", ["outcome"])
+LEARNING = Counter(
+    "pmcp_learning_total",
+    "Off-path jobs that let the model learn from turns: done, nothing, put_off, over_budget, retried, failed.",
+    ["outcome"],
+)
 REQUEUED = Counter("pmcp_jobs_requeued_total", "Accepted jobs queued again after Redis lost its data.")
 CONTINUED = Counter("pmcp_replies_continued_total", "Replies gone on with after a worker or model broke off.")
 LEVELS = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}

@@ -64,6 +64,15 @@ class WorkerSettings(Settings):
     summary_after_turns: int = Field(
         default=50, ge=4, le=10_000, description="messages of a conversation after which the older ones are summarised"
     )
+    worker_extraction: Literal["off", "on"] = Field(
+        default="off", description="whether the model extracts facts and reflections from conversations, off the path"
+    )
+    worker_extraction_calls_per_hour: int = Field(
+        default=60, ge=1, le=1_000_000, description="its model calls for one tenant in an hour, of all workers together"
+    )
+    worker_extraction_after_turns: int = Field(
+        default=10, ge=2, le=20, description="new messages of a conversation after which the model is asked about them"
+    )
     log_level: LogLevel = "INFO"
 
     @field_validator("model_url", mode="before")

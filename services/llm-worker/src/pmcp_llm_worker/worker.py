@@ -40,6 +40,7 @@ from pmcp_llm_worker.job_ledger import JobLedger
 from pmcp_llm_worker.job_ledger_http import HttpJobRecord
 from pmcp_llm_worker.job_ledger_redis import RedisJobBacklog
 from pmcp_llm_worker.jobs import REMEMBER_TRIES, RememberJob, ReplyJob
+from pmcp_llm_worker.learning_worker import build_learning, one_after_the_other
 from pmcp_llm_worker.leases import Leases
 from pmcp_llm_worker.model import Generation, ModelClient, Patience
 from pmcp_llm_worker.model_retry import RetryingModel
@@ -74,6 +75,8 @@ class Process:
     replies: WakingWorker
     remembering: WakingWorker
     summarising: WakingWorker
+    learning: WakingWorker | None
+    """None: it is switched off."""
     watch: ModelWatch
     tasks: list[asyncio.Task[None]]
 
@@ -124,6 +127,8 @@ async def start(
     )
     summariser = build_summariser(settings, peer_session, model, limits)
     summarising, look_after = build_summary_worker(summariser, redis, redis_url)
+    learning, look_for_lessons = build_learning(settings, redis, peer_session, model, limits, clock)
+    look_after = one_after_the_other(look_after, look_for_lessons)
     reply = ReplyJob(queue, bus, leases, turn, watch.note_answer)
     replies, remembering = build_workers(settings, redis, reply, RememberJob(memory, personas, look_after))
     # Not the model: without it the worker still answers, with fallback lines. `system.models` says what is wrong.
@@ -132,6 +137,7 @@ async def start(
         replies.async_run,
         remembering.async_run,
         summarising.async_run,
+        *([] if learning is None else [learning.async_run]),
         leases.renew_forever,
         lambda: leases.follow_cancellations(bus),
         lambda: reap_forever(queue),
@@ -139,7 +145,7 @@ async def start(
         build_ledger(settings, redis, queue, peer_session, clock).keep,
         watch.run,
     )
-    return Process(replies, remembering, summarising, watch, [keep_running(step) for step in background])
+    return Process(replies, remembering, summarising, learning, watch, [keep_running(step) for step in background])
 
 
 async def connect_all(
@@ -157,8 +163,8 @@ async def connect_all(
 
 async def stop(process: Process, drain_seconds: float) -> None:
     """Let running replies end; those that do not in time are handed back, and another worker goes on at once."""
-    workers = (process.replies, process.remembering, process.summarising)
-    await asyncio.gather(*(worker.drain(drain_seconds) for worker in workers))
+    workers = (process.replies, process.remembering, process.summarising, process.learning)
+    await asyncio.gather(*(worker.drain(drain_seconds) for worker in workers if worker is not None))
     await end(process.tasks)
     await process.watch.leave()
 

@@ -35,6 +35,7 @@ REPLY_QUEUE = "pmcp:q:reply"
 REMEMBER_QUEUE = "pmcp:q:remember"
 SUMMARY_QUEUE = "pmcp:q:summarise"
 """Apart from remembering: a slow model must not hold that up."""
+LEARNING_QUEUE = "pmcp:q:learn"
 
 
 def job(tenant: str, job_id: str) -> str:
@@ -116,6 +117,16 @@ def persona_shelf(tenant: str) -> str:
 def models(tenant: str) -> str:
     """HASH worker → what it last saw at its model server (JSON)."""
     return f"pmcp:models:{tenant}"
+
+
+def learning_calls(tenant: str, hour: int) -> str:
+    """STRING: calls of a model to learn from conversations, in one hour since 1970. Expires."""
+    return f"pmcp:learning:{tenant}:calls:{hour}"
+
+
+def learning_failures(tenant: str) -> str:
+    """HASH conversation → how often in a row learning from it failed."""
+    return f"pmcp:learning:{tenant}:failures"
 
 
 def wake(queue: str) -> str:

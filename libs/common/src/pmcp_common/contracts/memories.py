@@ -181,10 +181,23 @@ class ContextResponse(Contract):
     recall: Literal["ok", "unavailable"]
 
 
+class Standing(Contract):
+    """What the persona whose memories are made, and the one it talks with, care for; how they stand to each other."""
+
+    topic_preferences: dict[str, int] = Field(default_factory=dict, description="the persona's, 0..100")
+    partner_topic_preferences: dict[str, int] = Field(
+        default_factory=dict, description="of the persona in the player's place; a player's are not known"
+    )
+    relationship_strength: float = Field(default=0.0, ge=-1, le=1, allow_inf_nan=False)
+
+
 class RememberRequest(Contract):
     """Committed turns to make memories of. Asking again for the same turns stores nothing twice."""
 
     message_ids: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=MAX_MESSAGES_PER_REMEMBER)]
+    standing: Standing | None = Field(
+        default=None, description="for how much the turns matter; None: their words alone tell"
+    )
 
 
 class RecallRequest(Contract):

@@ -166,6 +166,7 @@ class PersonaTurnContext(Contract):
         le=1,
         description="of the relationship with the other side; None: they are neither friends nor foes yet",
     )
+    relationship_strength: float = Field(default=0.0, ge=-1, le=1, description="0: strangers, or not known")
 
 
 class OtherSide(Contract):
