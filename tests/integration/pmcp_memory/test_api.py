@@ -214,13 +214,13 @@ async def test_a_turn_that_is_not_committed_fails_the_whole_request(service: Ser
 async def test_search_filters_by_type_importance_and_number(service: Service) -> None:
     await service.learn("my dog is called Rex and I love him!")
     await service.learn("the dog is a grey animal that sleeps beside the fire", role="assistant")
-    await service.learn("hello")
+    await service.learn("hello, I see")
     assert len(await service.search("dog")) == 3
     assert len(await service.search("dog", n_results=1)) == 1
     assert await service.search("dog", memory_type="persona_response", min_importance=0.6) == [
         "the dog is a grey animal that sleeps beside the fire"
     ]
-    assert "hello" not in await service.search("hello", min_importance=0.2)
+    assert "hello, I see" not in await service.search("hello", min_importance=0.2)
 
 
 async def test_a_failed_search_is_an_error_not_an_empty_list(service: Service) -> None:

@@ -57,6 +57,15 @@ async def test_a_recorded_interaction_is_seen_by_the_next_turn(peer: HttpPersona
     assert seen.interaction_fatigue == 9
 
 
+async def test_a_turn_knows_how_strong_the_relationship_is(peer: HttpPersonaPeer) -> None:
+    aria = (await peer.get("local", "Aria", "p1")).persona
+    assert (await peer.turn_context("local", aria.id, "p1", None)).relationship_strength == 0
+    kind = Interaction(player_id="p1", interaction_id="i1", duration_seconds=300, sentiment=1)
+    await peer.record_interaction("local", aria.id, kind)
+    assert (await peer.turn_context("local", aria.id, "p1", None)).relationship_strength > 0
+    assert (await peer.turn_context("local", aria.id, "p2", None)).relationship_strength == 0
+
+
 async def test_the_list_is_by_name(peer: HttpPersonaPeer) -> None:
     assert [view.persona.name for view in await peer.list("local", "p1")] == ["Aria", "Kira"]
 

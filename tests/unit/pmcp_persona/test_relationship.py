@@ -162,7 +162,7 @@ def test_a_strength_that_is_set_is_the_strength_it_has(start: Bond, kind: Relati
     assert after.relationship_type is kind
     assert abs(strength(after)) == pytest.approx(wanted, abs=1e-9)
     assert all(-1 <= value <= 1 for value in (after.affinity, after.trust, after.respect))
-    if wanted > 0:
+    if wanted > 1e-9:
         assert (strength(after) < 0) is (kind in HOSTILE)
 
 

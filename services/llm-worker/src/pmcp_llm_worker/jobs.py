@@ -27,6 +27,7 @@ from pmcp_common.logs import request_id
 from pmcp_common.peers import MemoryPeer, PersonaPeer
 from pmcp_common.queue import JobQueue
 from pmcp_llm_worker import metrics
+from pmcp_llm_worker.caring import standing_of
 from pmcp_llm_worker.chat_turn import BROKER_PAUSE_SECONDS, BROKER_TRIES, ChatTurn, Finished
 from pmcp_llm_worker.leases import Leases, StopSignal
 from pmcp_llm_worker.sentiment import sentiment
@@ -214,7 +215,9 @@ class RememberJob:
         if is_farewell(turn):
             await self._rest(tenant, turn)
             return
-        await self._memory.remember(tenant, RememberRequest(message_ids=(user_message_id, message_id)))
+        standing = await standing_of(self._personas, tenant, turn)
+        request = RememberRequest(message_ids=(user_message_id, message_id), standing=standing)
+        await self._memory.remember(tenant, request)
         said = await self._memory.turn(tenant, user_message_id)
         judged = sentiment(said.content) if said is not None else None
         for persona_id, interaction in interactions_of(turn, user_message_id, processing_time, judged):

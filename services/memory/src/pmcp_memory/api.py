@@ -41,7 +41,7 @@ def memory_routes(recollection: Recollection) -> APIRouter:
 
     @router.post("/remember", response_model=CommitResult)
     async def remember(tenant: Identifier, body: RememberRequest) -> Response:
-        return _answer(await recollection.remember(tenant, body.message_ids))
+        return _answer(await recollection.remember(tenant, body.message_ids, body.standing))
 
     @router.post("/memories/search", response_model=RecallResponse)
     async def search(tenant: Identifier, body: RecallRequest) -> Response:

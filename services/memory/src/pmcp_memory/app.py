@@ -36,6 +36,9 @@ from pmcp_memory.embedding_ollama import OllamaEmbedder
 from pmcp_memory.embedding_openai import OpenAiEmbedder
 from pmcp_memory.inspection_store import InspectionStore
 from pmcp_memory.keeping import Keeping
+from pmcp_memory.learning import Learning
+from pmcp_memory.learning_api import learning_routes
+from pmcp_memory.learning_store import LearningStore
 from pmcp_memory.life_store import LifeStore
 from pmcp_memory.loading import Loading
 from pmcp_memory.model_store import ModelStore
@@ -142,6 +145,7 @@ async def _open_routes(
         accepted_job_routes(AcceptedJobStore(database)),
         memory_routes(recollection),
         conversation_routes(ConversationStore(database), clock),
+        learning_routes(Learning(LearningStore(database), cached, clock, new_id=_new_id)),
         tending_routes(_make_tending(settings, tending_pool, clock)),
         sharing_routes(Sharing(SharingStore(database), cached, accesses)),
         inspection_routes(InspectionStore(database)),

@@ -4,7 +4,7 @@
 -- $4 type or null  $5 visibility or null  $6 before this time  $7 and this id, or null  $8 how many. Newest first.
 SELECT
     id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    related_personas, participants, speaker, source_message_ids, session_id, world_time, occurred_at, created_at,
+    related_personas, participants, speaker, source_message_ids || learned_from AS source_message_ids, session_id, world_time, occurred_at, created_at,
     updated_at, accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension,
     metadata, merged_from
 FROM memory.visible_memories($1, $2, $3)
@@ -20,7 +20,7 @@ SELECT occurred_at FROM memory.visible_memories($1, $2, $3) WHERE id = $4
 -- After id $3, at most $4.
 SELECT
     id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    related_personas, participants, speaker, source_message_ids, session_id, world_time, occurred_at, created_at,
+    related_personas, participants, speaker, source_message_ids || learned_from AS source_message_ids, session_id, world_time, occurred_at, created_at,
     updated_at, accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension,
     metadata, merged_from
 FROM memory.all_memories($1, $2)

@@ -3,7 +3,7 @@
 -- name: read_memory
 SELECT
     id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    related_personas, participants, speaker, source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
+    related_personas, participants, speaker, source_message_ids || learned_from AS source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
     accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension, metadata,
     merged_from
 FROM memory.visible_memories($1, $2, $3)
@@ -13,7 +13,7 @@ WHERE id = $4
 -- $4 ids: those of this player with this persona, or, with no player in $3, the persona's own; locked until the
 -- transaction ends.
 SELECT id, thread_id, ordinal, content, lead_in, visibility, importance, initial_importance, accessed_count,
-    source_message_ids
+    source_message_ids, learned_from
 FROM memory.memories
 WHERE tenant_id = $1 AND persona_id = $2 AND player_id IS NOT DISTINCT FROM $3 AND id = ANY ($4::text[])
 ORDER BY id
@@ -50,7 +50,7 @@ WHERE tenant_id = $1 AND id = $2
 -- name: edit_turns
 -- What was said is told as it is remembered now: a summary made later, or a lead-in, must not bring the old words back.
 UPDATE memory.turns
-SET content = $3, metadata = metadata || jsonb_build_object('edited_at', $4::timestamptz)
+SET content = $3, learned = false, metadata = metadata || jsonb_build_object('edited_at', $4::timestamptz)
 WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
 
 -- name: gain_sources
@@ -96,6 +96,12 @@ UPDATE memory.sources SET memory_id = $2 WHERE tenant_id = $1 AND memory_id = AN
 
 -- name: delete_memories
 DELETE FROM memory.memories WHERE tenant_id = $1 AND id = ANY ($2::text[])
+
+-- name: delete_lessons
+-- What a model learned from one of the turns $2, whose words it holds.
+DELETE FROM memory.memories
+WHERE tenant_id = $1 AND learned_from <> '{}' AND learned_from && $2::text[]
+RETURNING id
 
 -- name: hold_turns
 -- Of which memory $4 was made. Turns before memories, as whoever remembers takes them.
@@ -177,7 +183,7 @@ RETURNING message_id, conversation_id, content
 -- name: export_memories
 SELECT
     id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    related_personas, participants, speaker, source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
+    related_personas, participants, speaker, source_message_ids || learned_from AS source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
     accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension, metadata,
     merged_from
 FROM memory.all_memories($1, $2)

@@ -116,6 +116,7 @@ class LifeStore:
                     await self._empty_summaries(connection, viewer, row, now)
                     edited = (viewer.tenant, row["source_message_ids"], said, now)
                     await connection.execute(self._queries["edit_turns"], *edited)
+                    await self._delete_lessons(connection, viewer.tenant, row["source_message_ids"])
             return
         raise Conflict("The memory is being changed by others")
 
@@ -127,6 +128,8 @@ class LifeStore:
             rows = await self._own(connection, viewer, [into, *gone])
             if len({row["visibility"] for row in rows}) > 1:
                 raise Conflict("Memories of different visibility are not merged")
+            if any(row["learned_from"] for row in rows):
+                raise Conflict("What a model learned is not merged: it ends with any turn it was made of")
             await connection.execute(self._queries["gain_sources"], viewer.tenant, into, gone, now)
             await connection.execute(self._queries["move_sources"], viewer.tenant, into, gone)
             await connection.execute(self._queries["delete_memories"], viewer.tenant, gone)
@@ -146,20 +149,28 @@ class LifeStore:
                 await self._change_lead_ins(connection, tenant, echoes, vectors, model)
                 summaries = await self._empty_summaries(connection, viewer, row, now)
                 await connection.execute(self._queries["delete_memories"], tenant, [memory_id])
-                turns = await self._delete_turns(connection, viewer, row)
-            return Erased(memories=1, turns=turns, summaries=summaries)
+                turns, lessons = await self._delete_turns(connection, viewer, row)
+            return Erased(memories=1 + lessons, turns=turns, summaries=summaries)
         raise Conflict("The memory is being changed by others")
 
-    async def _delete_turns(self, connection: Any, viewer: Viewer, row: asyncpg.Record) -> int:
-        """All that the memory was made of, in this world and in those that were saved; how many there were."""
+    async def _delete_turns(self, connection: Any, viewer: Viewer, row: asyncpg.Record) -> tuple[int, int]:
+        """All that the memory was made of, in this world and in those that were saved, and what a model learned from
+        it; how many turns and lessons there were."""
         elsewhere, threads = await messages_elsewhere(connection, viewer, row["id"])
         sources = {*row["source_message_ids"], *elsewhere}
         turns = await connection.fetch(self._queries["delete_turns"], viewer.tenant, sorted(sources))
+        # Before the other moments: what a save holds is put away when it is deleted.
+        lessons = await self._delete_lessons(connection, viewer.tenant, sorted(sources))
         texts = [row["content"], *(turn["content"] for turn in turns)]
         threads |= {row["thread_id"], *(turn["conversation_id"] for turn in turns)}
         words = Words(frozenset(sources), frozenset(threads), texts)
         gone = {turn["message_id"] for turn in turns}
-        return len(gone | set(await forget_elsewhere(connection, viewer, row["id"], words)))
+        return len(gone | set(await forget_elsewhere(connection, viewer, row["id"], words))), lessons
+
+    async def _delete_lessons(self, connection: Any, tenant: str, message_ids: Sequence[str]) -> int:
+        if not message_ids:
+            return 0
+        return len(await connection.fetch(self._queries["delete_lessons"], tenant, message_ids))
 
     async def _look(self, viewer: Viewer, memory_id: str) -> _Reach:
         """Without a lock: vectors take long to make. What was read is compared when it is held."""

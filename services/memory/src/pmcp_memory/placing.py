@@ -5,7 +5,7 @@ Recall looks at neighbours within one sitting, so place and sitting are stored w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,6 +45,8 @@ class Place:
     world_time: datetime | None
     lead_in_from: str | None = None
     """The message that the lead-in is taken from."""
+    opens_sitting: bool = False
+    """No turn of the same sitting stands before it."""
 
 
 def place(turns: Iterable[StoredTurn]) -> dict[str, Place]:
@@ -56,7 +58,8 @@ def place(turns: Iterable[StoredTurn]) -> dict[str, Place]:
         # The id alone is not a conversation: two players may have given the same.
         conversation = (turn.persona_id, turn.player_id, turn.conversation_id)
         episode = max(episodes.get(conversation, 0), stored.episode_before, 1)
-        if stored.before is not None and not _same_sitting(stored.before, turn):
+        opens = stored.before is None or not _same_sitting(stored.before, turn)
+        if opens and stored.before is not None:
             episode = max(episodes.get(conversation, 0), stored.episode_before) + 1
         episodes[conversation] = episode
         lead_in = _lead_in(stored.before, turn)
@@ -68,11 +71,20 @@ def place(turns: Iterable[StoredTurn]) -> dict[str, Place]:
             speaker=_short_text(turn.metadata.get("speaker")),
             lead_in=lead_in,
             cues=cues_of(turn.content),
-            session_id=_short_text(turn.metadata.get("session_id")),
-            world_time=_time(turn.metadata.get("world_time")),
+            session_id=session_of(turn.metadata),
+            world_time=world_time_of(turn.metadata),
             lead_in_from=stored.before.message_id if stored.before is not None and lead_in else None,
+            opens_sitting=opens,
         )
     return places
+
+
+def session_of(metadata: Mapping[str, Any]) -> str | None:
+    return _short_text(metadata.get("session_id"))
+
+
+def world_time_of(metadata: Mapping[str, Any]) -> datetime | None:
+    return _time(metadata.get("world_time"))
 
 
 def text_to_embed(lead_in: str, content: str) -> str:

@@ -123,7 +123,7 @@ spread AS (
 parts AS (
     SELECT
         m.id, m.persona_id, m.player_id, m.content, m.memory_type, m.importance, m.emotional_valence, m.related_personas,
-        m.visibility, m.created_at, m.accessed_count, m.thread_id, m.episode, m.ordinal, m.speaker, m.said_by, m.occurred_at, m.source_message_ids,
+        m.visibility, m.created_at, m.accessed_count, m.thread_id, m.episode, m.ordinal, m.speaker, m.said_by, m.occurred_at, m.source_message_ids || m.learned_from AS source_message_ids,
         coalesce(s.cosine, 0) AS cosine,
         coalesce((s.cosine - b.low) / b.width, 0) AS meaning,
         greatest((coalesce(s.near_cosine, b.low) - b.low) / b.width, 0) AS nearby,

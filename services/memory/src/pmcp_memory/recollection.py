@@ -22,6 +22,7 @@ from pmcp_common.contracts.memories import (
     RecalledMemory,
     RecallRequest,
     RecallResponse,
+    Standing,
     Turn,
 )
 from pmcp_common.contracts.talks import partner_of
@@ -127,7 +128,7 @@ class Recollection:
             raise NotFound("Message not found", message_id=message_id)
         return turn
 
-    async def remember(self, tenant: str, message_ids: Sequence[str]) -> CommitResult:
+    async def remember(self, tenant: str, message_ids: Sequence[str], standing: Standing | None = None) -> CommitResult:
         """All or none. Raises NotFound for a turn that is not committed, EmbeddingFailed when no vector
         comes."""
         stored, remembered = await self._store.turns_to_remember(tenant, message_ids)
@@ -138,7 +139,8 @@ class Recollection:
         judged = [
             (one.turn, judgement)
             for one in stored
-            if one.turn.message_id not in remembered and (judgement := _judge(one.turn))
+            if one.turn.message_id not in remembered
+            and (judgement := _judge(one.turn, places[one.turn.message_id], standing))
         ]
         if not judged:
             return CommitResult(stored=0)
@@ -217,5 +219,12 @@ def _total(rows: Sequence[TypeStats], elapsed_ms: float) -> MemoryStats:
     )
 
 
-def _judge(turn: Turn) -> Judgement | None:
-    return judge(turn.role, turn.content, from_persona=partner_of(turn.player_id) is not None)
+def _judge(turn: Turn, place: Place, standing: Standing | None) -> Judgement | None:
+    return judge(
+        turn.role,
+        turn.content,
+        lead_in=place.lead_in,
+        opens_sitting=place.opens_sitting,
+        from_persona=partner_of(turn.player_id) is not None,
+        standing=standing,
+    )

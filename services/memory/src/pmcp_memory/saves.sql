@@ -129,7 +129,7 @@ LIMIT $3
 -- name: forget_versions
 -- Of memory $4 of persona $2 and player $3, and of whatever else was made of the same messages $5.
 DELETE FROM memory.put_away_memories
-WHERE tenant_id = $1 AND persona_id = $2 AND player_id = $3 AND (id = $4 OR source_message_ids && $5::text[])
+WHERE tenant_id = $1 AND persona_id = $2 AND player_id = $3 AND (id = $4 OR source_message_ids && $5::text[] OR learned_from && $5::text[])
 
 -- name: sources_of_versions
 -- But for those that tell another memory of the present world.

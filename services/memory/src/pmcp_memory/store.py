@@ -21,7 +21,7 @@ from pmcp_memory.cues import cues_of
 from pmcp_memory.database import Database
 from pmcp_memory.embedding import Vector
 from pmcp_memory.placing import Place, StoredTurn
-from pmcp_memory.restating import may_be_merged, wording_key
+from pmcp_memory.restating import may_be_merged, older_wording_key, wording_key
 
 MIGRATIONS = files("pmcp_memory") / "migrations"
 _HOLD_SOURCES = (
@@ -136,8 +136,9 @@ class MemoryStore:
             return 0
         await self._hold_sources(connection, tenant, fresh)
         keys = {memory.id: wording_key(memory.content) for memory in fresh}
+        wordings = sorted({*keys.values(), *(older_wording_key(memory.content) for memory in fresh)})
         rows = await connection.fetch(
-            self._queries["find_wording"], tenant, fresh[0].persona_id, fresh[0].player_id, sorted(set(keys.values()))
+            self._queries["find_wording"], tenant, fresh[0].persona_id, fresh[0].player_id, wordings
         )
         said = {(row["wording_key"], row["said_by"], row["lead_in"]): row["id"] for row in rows}
         new, merged = _part_from_said(fresh, keys, said)
@@ -226,8 +227,10 @@ def _part_from_said(
     for memory in memories:
         place = memory.place or _alone(memory)
         wording = (keys[memory.id], place.said_by, place.lead_in)
-        if memory.source is not None and wording in said and may_be_merged(memory.content, place.lead_in):
-            merged.append((said[wording], memory))
+        # A row of before this wording was seen through keeps its older key.
+        says_it = said.get(wording) or said.get((older_wording_key(memory.content), place.said_by, place.lead_in))
+        if memory.source is not None and says_it and may_be_merged(memory.content, place.lead_in):
+            merged.append((says_it, memory))
         else:
             new.append(memory)
             said.setdefault(wording, memory.id)

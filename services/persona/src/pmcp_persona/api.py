@@ -27,7 +27,7 @@ from pmcp_common.contracts.personas import (
     PersonaView,
 )
 from pmcp_common.contracts.talks import partner_of
-from pmcp_persona import interaction
+from pmcp_persona import interaction, relationship
 from pmcp_persona.announcements import Announcer
 from pmcp_persona.inner_life import InnerLife
 from pmcp_persona.segments import Segment
@@ -68,13 +68,14 @@ def persona_routes(store: PersonaStore, inner_life: InnerLife, clock: Clock) -> 
         known_version: Annotated[int | None, Query(ge=0)] = None,
         scope: Scope = None,
     ) -> PersonaTurnContext:
-        found, compatibility = await inner_life.for_turn(tenant, reference, stands(player_id, scope), player_id)
+        found, bond = await inner_life.for_turn(tenant, reference, stands(player_id, scope), player_id)
         version = found.persona.version
         return PersonaTurnContext(
             persona=None if version == known_version else found.persona,
             version=version,
             interaction_state=_state(found, clock.now()),
-            compatibility=compatibility,
+            compatibility=None if bond is None else relationship.past(bond),
+            relationship_strength=0.0 if bond is None else relationship.strength(bond),
         )
 
     return router

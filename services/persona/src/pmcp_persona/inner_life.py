@@ -177,17 +177,16 @@ class InnerLife:
 
     async def for_turn(
         self, tenant: str, reference: str, standing: str, player_id: str
-    ) -> tuple[Acquaintance, float | None]:
-        """How the persona stands, and how well it gets on with a player or with the persona in a player's place.
+    ) -> tuple[Acquaintance, Bond | None]:
+        """How the persona stands, and what it feels for a player or for the persona in a player's place.
 
-        None: they have no relationship to speak of, whether they never met or are hardly more than strangers. Raises
-        PersonaNotFound.
+        None: they never met. Raises PersonaNotFound.
         """
         found, bond = await find_for_turn(self._database, tenant, reference, standing, player_id)
         partner = partner_of(player_id)
         if partner is not None:
             bond = await relationship_rows.read(self._database, Pair.of_personas(tenant, found.persona.id, partner))
-        return found, None if bond is None else relationship.past(bond)
+        return found, bond
 
     async def stats(self, tenant: str) -> RelationshipStats:
         kinds = await relationship_rows.figures(self._database, tenant)
