@@ -34,7 +34,7 @@ check-settings: $(VENV)/.stamp-local ## every setting with its value, unit and r
 	@$(VENV)/bin/pmcp check-settings
 
 test: $(VENV)/.stamp-dev ## all tests, on real PostgreSQL, Valkey and the small model; the faults in their short form
-	@$(PYTHON) -m pytest tests $(ARGS)
+	@$(PYTHON) -m tests $(ARGS)
 
 faults: $(VENV)/.stamp-dev ## one fault after the other under running conversations, with what was measured: four minutes
 	@$(PYTHON) -m pytest tests/faults $(ARGS)

@@ -125,7 +125,7 @@ async def _hold(directory: Path, loop: Loop, ready: asyncio.Future[World], relea
 def _free_ranges(count: int) -> list[int]:
     """First ports of ranges that are free: replicas count up from theirs. Below the ports that the system gives to
     outgoing connections, one of which may hold the second port of a range at any time."""
-    first = random.SystemRandom().randrange(12_000, 30_000)
+    first = random.SystemRandom().randrange(22_000, 30_000)
     starts = range(first, 32_000, REPLICAS)
     found = (start for start in starts if all(ports.is_free("127.0.0.1", start + n) for n in range(REPLICAS)))
     return list(itertools.islice(found, count))
