@@ -1,4 +1,5 @@
-"""`python -m tests`: the tests of faults, which mostly wait, beside all others. What they printed comes at the end.
+"""`python -m tests`: all tests in two processes, since those on whole stacks mostly wait. What the one with the unit
+tests and the faults printed comes at the end.
 
 Arguments are pytest's and go to both. Ctrl-C reaches both, since they are of this process's group.
 """
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from typing import IO, Any
 
+APART = ("tests/unit", "tests/house", "tests/faults")
 NOTHING_RAN = 5
 """pytest's exit code when the arguments chose no test of a part."""
 
@@ -30,9 +32,9 @@ def wait(part: subprocess.Popen[bytes]) -> int:
 
 def main() -> int:
     with tempfile.TemporaryFile() as told:
-        faults = start(["tests/faults"], told)
-        others = start(["tests", "--ignore=tests/faults"], None)
-        codes = {wait(others), wait(faults)}
+        apart = start([*APART], told)
+        others = start(["tests", *(f"--ignore={path}" for path in APART)], None)
+        codes = {wait(others), wait(apart)}
         told.seek(0)
         sys.stdout.flush()
         sys.stdout.buffer.write(told.read())
