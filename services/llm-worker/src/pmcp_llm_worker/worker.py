@@ -34,13 +34,14 @@ from pmcp_common.queue_arq import ArqJobQueue, job_of
 from pmcp_common.redis_link import BytesRedis, broker_errors, connect
 from pmcp_common.worker_arq import ClaimingWorker, WakingWorker
 from pmcp_llm_worker import line_stream, turn_spool
+from pmcp_llm_worker.after_turn import LookAfter, build_after_turn, one_after_the_other
 from pmcp_llm_worker.chat_turn import ChatTurn
 from pmcp_llm_worker.emitter import EmitterHub
 from pmcp_llm_worker.job_ledger import JobLedger
 from pmcp_llm_worker.job_ledger_http import HttpJobRecord
 from pmcp_llm_worker.job_ledger_redis import RedisJobBacklog
 from pmcp_llm_worker.jobs import REMEMBER_TRIES, RememberJob, ReplyJob
-from pmcp_llm_worker.learning_worker import build_learning, one_after_the_other
+from pmcp_llm_worker.learning_worker import build_learning
 from pmcp_llm_worker.leases import Leases
 from pmcp_llm_worker.model import Generation, ModelClient, Patience
 from pmcp_llm_worker.model_retry import RetryingModel
@@ -52,8 +53,7 @@ from pmcp_llm_worker.persona_cache import PersonaCache
 from pmcp_llm_worker.persona_shelf_redis import RedisPersonaShelf
 from pmcp_llm_worker.settings import WorkerSettings
 from pmcp_llm_worker.speech import ReplyLimits
-from pmcp_llm_worker.summarise import Summariser, SummarySizes
-from pmcp_llm_worker.summary_worker import build_summary_worker
+from pmcp_llm_worker.summarise import SUMMARY_TRIES, Summariser, SummarySizes
 from pmcp_llm_worker.turn_spool_redis import RedisTurnSpool
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ log = logging.getLogger(__name__)
 REPLY_SECONDS = 320.0
 """The job's own deadline is 300 s, by the reaper; this one only frees the slot of a task that hangs."""
 REMEMBER_SECONDS = 60.0
+SUMMARY_SECONDS = 300.0
 REMEMBER_JOBS = 2
 REAP_SECONDS = 1.0
 REAP_LEAST_SECONDS = 0.02
@@ -125,10 +126,9 @@ async def start(
         clock=clock,
         limits=limits,
     )
-    summariser = build_summariser(settings, peer_session, model, limits)
-    summarising, look_after = build_summary_worker(summariser, redis, redis_url)
+    summarising, look_for_summary = build_summaries(settings, redis, peer_session, model, limits)
     learning, look_for_lessons = build_learning(settings, redis, peer_session, model, limits, clock)
-    look_after = one_after_the_other(look_after, look_for_lessons)
+    look_after = one_after_the_other(look_for_summary, look_for_lessons)
     reply = ReplyJob(queue, bus, leases, turn, watch.note_answer)
     replies, remembering = build_workers(settings, redis, reply, RememberJob(memory, personas, look_after))
     # Not the model: without it the worker still answers, with fallback lines. `system.models` says what is wrong.
@@ -191,12 +191,24 @@ def keep_running(step: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[
     return task
 
 
-def build_summariser(
-    settings: WorkerSettings, session: aiohttp.ClientSession, model: RetryingModel, limits: ReplyLimits
-) -> Summariser:
+def build_summaries(
+    settings: WorkerSettings,
+    redis: BytesRedis,
+    session: aiohttp.ClientSession,
+    model: RetryingModel,
+    limits: ReplyLimits,
+) -> tuple[WakingWorker, LookAfter]:
     conversations = HttpConversationPeer(session, settings.memory_url, timeout_seconds=settings.peer_timeout_seconds)
     sizes = SummarySizes(settings.prompt_turns, settings.summary_after_turns)
-    return Summariser(conversations, model, limits.generation, limits.patience, sizes)
+    return build_after_turn(
+        "summarise",
+        Summariser(conversations, model, limits.generation, limits.patience, sizes),
+        keys.SUMMARY_QUEUE,
+        redis,
+        settings.redis_url.get_secret_value(),
+        job_seconds=SUMMARY_SECONDS,
+        max_tries=SUMMARY_TRIES,
+    )
 
 
 def build_ledger(
