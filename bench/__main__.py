@@ -5,48 +5,28 @@ Rule: a run starts its own processes and ends them all, also on Ctrl-C.
 """
 
 import argparse
-import asyncio
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-import aiohttp
 import orjson
-import uvloop
 
 from bench import figures
-from bench.processes import Crashed, Family, free_port
-from bench.scenarios import LONG, SHORT, Bench, ModelControl, Setting, System, all_settings
+from bench.processes import free_port
+from bench.runs import chosen_settings, common_options, exit_code, say, started_bench
+from bench.scenarios import LONG, SHORT, System, all_settings
 from bench.systems import bare_relay, parse_pids, real_path, running_system
-from pmcp_local.part import StackError
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def parse_options(arguments: list[str]) -> argparse.Namespace:
-    names = ",".join(all_settings(quick=False))
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="short windows: a smoke test, not a measurement")
+    parser = common_options("bench", __doc__, settings=",".join(all_settings(quick=False)), repeat=1)
     parser.add_argument("--only", default="relay,path", help="which systems: relay, path or both")
-    parser.add_argument("--settings", default=names, help=f"which of {names}")
-    parser.add_argument("--repeat", type=int, default=1, help="times; printed is the median, faults are summed")
-    parser.add_argument("--json", type=Path, help="where every figure is written")
-    parser.add_argument("--directory", type=Path, default=Path(".pmcp/bench"), help="data and logs of the run")
     parser.add_argument("--url", help="a running system instead of an own stack: ws://…/mcp")
     parser.add_argument("--pids", default="", help="with --url: worker=PID,gateway=PID,…")
     parser.add_argument("--model-port", type=int, default=0, help="of the fake model server; with --url: fixed")
     return parser.parse_args(arguments)
-
-
-def chosen_settings(options: argparse.Namespace) -> list[Setting]:
-    table = all_settings(quick=options.quick)
-    unknown = set(options.settings.split(",")) - set(table)
-    if unknown:
-        raise Crashed(f"unknown settings: {', '.join(sorted(unknown))}")
-    return [setting for name in options.settings.split(",") for setting in table[name]]
 
 
 async def start_systems(options: argparse.Namespace, held: AsyncExitStack, model_url: str) -> list[System]:
@@ -64,16 +44,10 @@ async def start_systems(options: argparse.Namespace, held: AsyncExitStack, model
 
 
 async def run(options: argparse.Namespace) -> list[figures.Figures]:
-    settings = chosen_settings(options)
-    port = options.model_port or free_port()
-    model_url = f"http://127.0.0.1:{port}"
+    settings, port = chosen_settings(options), options.model_port or free_port()
     async with AsyncExitStack() as held:
-        family = await held.enter_async_context(Family(options.directory))
-        client = await held.enter_async_context(aiohttp.ClientSession())
-        model = await family.start_python("model", "pmcp_common.testing.fake_model", "--port", str(port))
-        await family.wait_for_http(model, f"{model_url}/api/version")
-        bench = Bench(family, ModelControl(client, model_url), model.pid)
-        systems = await start_systems(options, held, model_url)
+        bench = await held.enter_async_context(started_bench(options.directory, port))
+        systems = await start_systems(options, held, f"http://127.0.0.1:{port}")
         results = []
         for setting in settings:
             runs: dict[str, list[figures.Figures]] = {system.name: [] for system in systems}
@@ -115,20 +89,16 @@ def write_json(path: Path, results: list[figures.Figures]) -> None:
     path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
-def main() -> int:
-    options = parse_options(sys.argv[1:])
-    try:
-        results = uvloop.run(run(options))
-    except (Crashed, StackError) as error:
-        say(str(error))
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        say("interrupted; everything that was started is gone")
-        return 130
+def report(options: argparse.Namespace, results: list[figures.Figures]) -> int:
     print_report(results)
     if options.json:
         write_json(options.json, results)
     return 0
+
+
+def main() -> int:
+    options = parse_options(sys.argv[1:])
+    return exit_code(run(options), partial(report, options))
 
 
 if __name__ == "__main__":

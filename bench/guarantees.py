@@ -6,23 +6,20 @@ other, the other, the one, and so on, and the medians are compared. Above it: th
 """
 
 import argparse
-import asyncio
 import statistics
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 
-import aiohttp
 import orjson
-import uvloop
 
 from bench.figures import Figures, number, render_table
-from bench.processes import Crashed, Family, free_port
-from bench.scenarios import Bench, ModelControl, Setting, System, all_settings, closed_loop
+from bench.processes import free_port
+from bench.runs import chosen_settings, common_options, exit_code, say, started_bench
+from bench.scenarios import System, closed_loop
 from bench.systems import real_path
-from pmcp_local.part import StackError
 
 GUARDED, UNGUARDED = "with", "without"
 UNGUARDED_PACKAGES = {"gateway": "bench.unguarded.gateway", "worker": "bench.unguarded.worker"}
@@ -67,27 +64,8 @@ class Compared:
         return self.lost_share <= MOST_REPLIES and self.added_ms <= MOST_TTFT_MS and not self.wrong
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def parse_options(arguments: list[str]) -> argparse.Namespace:
-    names = ",".join(all_settings(quick=False))
-    parser = argparse.ArgumentParser(prog="python -m bench.guarantees", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="short windows: a smoke test, not a measurement")
-    parser.add_argument("--settings", default="1,50,200", help=f"which of {names}")
-    parser.add_argument("--repeat", type=int, default=5, help="times each")
-    parser.add_argument("--json", type=Path, help="where every figure is written")
-    parser.add_argument("--directory", type=Path, default=Path(".pmcp/bench"), help="data and logs of the run")
-    return parser.parse_args(arguments)
-
-
-def chosen_settings(options: argparse.Namespace) -> list[Setting]:
-    table = all_settings(quick=options.quick)
-    unknown = set(options.settings.split(",")) - set(table)
-    if unknown:
-        raise Crashed(f"unknown settings: {', '.join(sorted(unknown))}")
-    return [setting for name in options.settings.split(",") for setting in table[name]]
+    return common_options("bench.guarantees", __doc__, settings="1,50,200", repeat=5).parse_args(arguments)
 
 
 def order_of(turn: int, systems: Sequence[System]) -> Sequence[System]:
@@ -99,11 +77,7 @@ async def run(options: argparse.Namespace) -> list[Figures]:
     settings, port = chosen_settings(options), free_port()
     model_url = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as held:
-        family = await held.enter_async_context(Family(options.directory))
-        client = await held.enter_async_context(aiohttp.ClientSession())
-        model = await family.start_python("model", "pmcp_common.testing.fake_model", "--port", str(port))
-        await family.wait_for_http(model, f"{model_url}/api/version")
-        bench = Bench(family, ModelControl(client, model_url), model.pid)
+        bench = await held.enter_async_context(started_bench(options.directory, port))
         systems = []
         for name, packages in ((GUARDED, {}), (UNGUARDED, UNGUARDED_PACKAGES)):
             say(f"starting the stack {name} its guarantees")
@@ -173,22 +147,18 @@ def report(compared: Sequence[Compared]) -> str:
     return f"{render_table(header, rows)}\n\n{aims}"
 
 
-def main() -> int:
-    options = parse_options(sys.argv[1:])
-    try:
-        measured = uvloop.run(run(options))
-    except (Crashed, StackError) as error:
-        say(str(error))
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        say("interrupted; everything that was started is gone")
-        return 130
+def finish(options: argparse.Namespace, measured: list[Figures]) -> int:
     compared = compare(measured)
     print(report(compared))
     if options.json:
         document = {"compared": [asdict(one) for one in compared], "measured": [asdict(one) for one in measured]}
         options.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return 0 if all(one.met for one in compared) else 1
+
+
+def main() -> int:
+    options = parse_options(sys.argv[1:])
+    return exit_code(run(options), partial(finish, options))
 
 
 if __name__ == "__main__":

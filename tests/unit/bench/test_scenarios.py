@@ -2,8 +2,9 @@
 
 import pytest
 
-from bench.__main__ import chosen_settings, parse_options
+from bench.__main__ import parse_options
 from bench.processes import Crashed, Usage
+from bench.runs import chosen_settings
 from bench.scenarios import LONG, SHORT, Snapshot, all_settings, spent
 
 
