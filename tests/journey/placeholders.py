@@ -36,6 +36,8 @@ MEASURED = frozenset(
         "public_memories", "cross_references", "memories_processed", "memories_decayed",
         # How many pieces the reply came in.
         "chunk", "total_length", "head_seq", "seq", "chunk_count", "heads", "gen",
+        # Whether the record or the reply was quicker.
+        "durability",
     }
 )  # fmt: skip
 """Their values, down to the last number and text, are told by their kinds only."""

@@ -1,4 +1,4 @@
-"""What only Redis can lose: the keys of a conversation's first turn, and the entry of one that waits."""
+"""What only Redis can lose, and what only it keeps: a conversation's first turn, entries of queues and of the spool."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from redis.asyncio import Redis
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import Unavailable
-from pmcp_common.contracts.jobs import Claim, Submission
+from pmcp_common.contracts.jobs import Claim, Delta, Submission
+from pmcp_common.contracts.memories import CommitTurns
 from pmcp_common.queue_arq import ArqJobQueue, job_of
 from pmcp_common.redis_link import connect
+from pmcp_common.testing.waiting import until
 from tests.integration.pmcp_common.brokers import submission
 
 
@@ -106,3 +108,45 @@ async def test_a_job_that_cannot_be_read_keeps_the_reaper_from_no_other(redis: R
     await redis.hset(keys.job("local", damaged.job_id), "submission", '{"tenant": "local"}')  # type: ignore[misc]
     await queue.reap()
     assert await redis.hget(keys.job("local", late.job_id), "state") == b"failed"  # type: ignore[misc]
+
+
+async def owed(redis: Redis) -> list[tuple[str, str, str]]:
+    """Role, text and state of the rows in the spool."""
+    entries = [CommitTurns.model_validate_json(fields[b"turns"]) for _, fields in await redis.xrange(keys.SPOOL)]
+    return [(turn.role, turn.content, turn.metadata.get("state", "")) for entry in entries for turn in entry.turns]
+
+
+async def test_a_message_no_worker_answered_in_time_is_kept(redis: Redis, queue: ArqJobQueue) -> None:
+    await queue.submit(job := submission(message="Are you there?", deadline_ms=1))
+    await until(lambda: expired(queue, job))
+    assert await owed(redis) == [("user", "Are you there?", "")]
+
+
+async def test_what_was_shown_of_a_reply_that_is_given_up_is_kept(redis: Redis, queue: ArqJobQueue) -> None:
+    await queue.submit(job := submission(message="Are you there?", deadline_ms=60_000))
+    claim = await queue.claim("local", job.job_id)
+    assert isinstance(claim, Claim)
+    await RedisStreamBus(redis, "").append([(claim, Delta(job.job_id, 1, 1, "I am "))])
+    await redis.hset(keys.job("local", job.job_id), mapping={"deadline_ms": 1, "state": "queued"})  # type: ignore[misc]
+    await until(lambda: expired(queue, job))
+    assert await owed(redis) == [("user", "Are you there?", ""), ("assistant", "I am ", "done")]
+
+
+async def test_of_a_cancelled_reply_what_was_heard_is_kept(redis: Redis, queue: ArqJobQueue) -> None:
+    await queue.submit(job := submission(message="Are you there?"))
+    claim = await queue.claim("local", job.job_id)
+    assert isinstance(claim, Claim)
+    await RedisStreamBus(redis, "").append([(claim, Delta(job.job_id, 1, 1, "I am here"))])
+    assert await queue.release(claim)
+    assert await queue.cancel("local", "local", job.job_id, heard_chars=4) == "cancelled"
+    assert await owed(redis) == [("user", "Are you there?", ""), ("assistant", "I am", "cancelled")]
+
+
+async def test_a_message_taken_back_before_it_was_answered_is_not_kept(redis: Redis, queue: ArqJobQueue) -> None:
+    await queue.submit(job := submission())
+    assert await queue.cancel("local", "local", job.job_id) == "cancelled"
+    assert await owed(redis) == []
+
+
+async def expired(queue: ArqJobQueue, job: Submission) -> bool:
+    return await queue.expire("local", "local", job.job_id) == 0

@@ -68,6 +68,10 @@ class Peers:
         self.url = ""
         self.away = False
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.recorded: list[str] = []
+        """Job ids in the record of accepted jobs."""
+        self.may_record = asyncio.Event()
+        self.may_record.set()
 
     def app(self) -> web.Application:
         @web.middleware
@@ -85,6 +89,7 @@ class Peers:
         app.router.add_get("/v1/local/personas/{reference}", self._get)
         app.router.add_post("/v1/local/memories/search", self._search)
         app.router.add_get("/v1/local/memories/stats", self._stats)
+        app.router.add_post("/v1/accepted-jobs/record", self._record)
         return app
 
     async def _ready(self, _request: web.Request) -> web.Response:
@@ -112,6 +117,12 @@ class Peers:
             "similarity": 0.8,
         }
         return web.json_response({"memories": [memory]})
+
+    async def _record(self, request: web.Request) -> web.Response:
+        jobs = (await request.json())["jobs"]
+        await self.may_record.wait()
+        self.recorded += [job["job_id"] for job in jobs]
+        return web.json_response({"rows": len(jobs)})
 
     async def _stats(self, _request: web.Request) -> web.Response:
         return web.json_response({"total_memories": 0})
@@ -253,16 +264,6 @@ async def peers() -> AsyncIterator[Peers]:
     peers.url = f"http://{host}:{port}"
     yield peers
     await runner.cleanup()
-
-
-async def until(probe: Callable[[], Awaitable[Any]]) -> Any:
-    """The probe's first true answer: for what another task does and announces to nobody."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while True:
-            answer = await probe()
-            if answer:
-                return answer
-            await asyncio.sleep(0.01)
 
 
 StartGateway = Callable[..., Awaitable[Gateway]]

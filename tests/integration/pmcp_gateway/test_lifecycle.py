@@ -21,8 +21,9 @@ from websockets.asyncio.client import connect
 
 from pmcp_common.contracts import closing, keys
 from pmcp_common.redis_link import connect as connect_redis
+from pmcp_common.testing.waiting import until
 
-from .conftest import WAIT_SECONDS, Gateway, Peers, Player, StartGateway, Worker, until
+from .conftest import WAIT_SECONDS, Gateway, Peers, Player, StartGateway, Worker
 
 CHAT = "persona.chat_stream"
 HELLO = {"message": "Hello", "persona_id": "Aria"}
@@ -98,7 +99,7 @@ async def test_a_reply_whose_player_does_not_come_back_is_ended_when_it_was_aske
         await player.ask(CHAT, {**HELLO, "on_interrupt": policy})
         reply = await worker.take()
     job = keys.job("local", reply.claim.submission.job_id)
-    await until(lambda: redis.hget(job, "cancel"))  # type: ignore[arg-type,return-value]
+    await until(lambda: redis.hget(job, "cancel"))
     assert await redis.hget(job, "heard_chars") == heard  # type: ignore[misc]
 
 
@@ -116,7 +117,7 @@ async def test_a_gateway_that_ends_leaves_what_is_to_be_decided_to_another_one(
     job = keys.job("local", reply.claim.submission.job_id)
     assert await redis.hget(job, "cancel") is None  # type: ignore[misc]
     await start_gateway()
-    await until(lambda: redis.hget(job, "cancel"))  # type: ignore[arg-type,return-value]
+    await until(lambda: redis.hget(job, "cancel"))
     await until(lambda: _is_empty(redis))
 
 
@@ -141,14 +142,6 @@ async def test_a_reply_whose_player_came_back_in_time_goes_on(
         assert await redis.hget(keys.job("local", start["stream_id"]), "cancel") is None  # type: ignore[misc]
         await reply.end()
         assert (await player.receive())["params"]["state"] == "done"
-
-
-async def test_a_message_says_how_durable_it_is(start_gateway: StartGateway, own_valkey: tuple[Any, str]) -> None:
-    volatile = await start_gateway()  # the run's Valkey keeps no file
-    durable = await start_gateway(redis_url=SecretStr(own_valkey[1]))
-    for gateway, word in ((volatile, "volatile"), (durable, "durable")):
-        async with gateway.player() as player:
-            assert (await player.ask(CHAT, HELLO))["result"]["durability"] == word
 
 
 async def test_a_deadline_is_kept_even_without_any_worker(gateway: Gateway, player: Player) -> None:

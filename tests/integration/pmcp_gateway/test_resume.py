@@ -454,7 +454,7 @@ async def test_the_client_library_goes_on_when_its_socket_is_replaced(
 async def test_the_client_library_outlives_a_wipe_and_its_reply_begins_anew(
     start_gateway: StartGateway, own_valkey: tuple[Any, str]
 ) -> None:
-    """Nobody keeps a ledger here: the message was not recorded, and comes again by the client's own hand."""
+    """Nobody keeps a ledger here: the message comes again by the client's own hand."""
     _, url = own_valkey
     gateway = await start_gateway(redis_url=SecretStr(url))
     redis = connect_redis(url)

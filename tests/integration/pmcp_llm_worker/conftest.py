@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import orjson
 import pytest
@@ -29,7 +28,6 @@ from pmcp_llm_worker.worker import build_app
 from tests.unit.pmcp_llm_worker.doubles import TENANT, Memory, Personas, submission
 
 WAIT_SECONDS = 5.0
-T = TypeVar("T")
 
 
 @dataclass
@@ -207,14 +205,6 @@ def settings_for(redis_url: str, services: Services, model_url: str, **changes: 
         "model_first_token_seconds": 2.0,
     }
     return WorkerSettings.model_validate(fields | changes)
-
-
-async def eventually(look: Callable[[], Awaitable[T]]) -> T:
-    """The first true answer. Redis tells nobody when such a key changes, so it is looked at again."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not (seen := await look()):  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.01)
-    return seen
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ def queue(redis: Redis, valkey_url: str) -> ArqJobQueue:
 
 
 async def look(redis: Redis) -> Backlog:
-    backlog = await RedisJobBacklog(redis, "keeper").look(64)
+    backlog = await RedisJobBacklog(redis, "keeper", gateways_ms=0).look(64)
     assert backlog is not None
     return backlog
 
@@ -65,3 +65,20 @@ async def test_whether_all_is_restored_is_asked_of_redis(redis: Redis) -> None:
     assert (await look(redis)).restored
     await redis.delete(keys.RESTORED)  # as with the last second before a power cut
     assert not (await look(redis)).restored
+
+
+async def test_a_job_is_left_to_its_gateway_for_a_moment(redis: Redis, queue: ArqJobQueue) -> None:
+    await queue.submit(submission())
+    backlog = await RedisJobBacklog(redis, "keeper", gateways_ms=60_000).look(64)
+    assert backlog is not None
+    assert backlog.accepted == []
+    assert len((await look(redis)).accepted) == 1
+
+
+async def test_no_job_leaves_the_record_while_rows_are_owed(redis: Redis) -> None:
+    """They may be its own: lost with the spool, they would be lost altogether."""
+    await redis.zadd(keys.SETTLED, {"local/one": 1})
+    entry = await redis.xadd(keys.SPOOL, {"tenant": "local", "turns": "{}"})
+    assert (await look(redis)).settled == []
+    await redis.xdel(keys.SPOOL, entry)
+    assert [job.job_id for job in (await look(redis)).settled] == ["one"]

@@ -19,6 +19,7 @@ from pmcp_common.clock import SystemClock
 from pmcp_common.contracts import keys
 from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import Behaviour, Kind, Script
+from pmcp_common.testing.waiting import until
 from pmcp_llm_worker import learning_worker
 from pmcp_llm_worker.learn import LearningRules
 from pmcp_llm_worker.learning_book_redis import RedisLearningBook
@@ -27,7 +28,7 @@ from pmcp_memory.app import build_app
 from pmcp_memory.embedding import Embedder
 from pmcp_memory.settings import MemorySettings
 from pmcp_memory.store import MIGRATIONS
-from tests.integration.pmcp_llm_worker.conftest import Client, Services, eventually, running_worker, settings_for
+from tests.integration.pmcp_llm_worker.conftest import Client, Services, running_worker, settings_for
 from tests.integration.pmcp_memory.conftest import WordEmbedder
 from tests.unit.pmcp_llm_worker.doubles import TENANT
 
@@ -64,7 +65,7 @@ class Stack:
         async def learned() -> bool:
             return bool(await self.rows.fetchval(UNLEARNED) == 0)
 
-        await eventually(learned)
+        await until(learned)
         return list(await self.rows.fetch(LESSONS))
 
     async def failing(self) -> int:
@@ -146,7 +147,7 @@ async def test_with_the_budget_spent_by_any_worker_the_turns_wait_for_the_next_h
         async def put_off() -> bool:
             return counted("over_budget") > before
 
-        await eventually(put_off)
+        await until(put_off)
     assert (stack.asked, await stack.rows.fetchval(UNLEARNED)) == (1, 2)
     assert len(await stack.waiting()) == 1
 
@@ -171,7 +172,7 @@ async def test_a_model_that_stays_broken_leaves_the_job_visibly_failing(stack: S
         async def failing() -> bool:
             return bool(await stack.failing())
 
-        await eventually(failing)
+        await until(failing)
     assert await stack.rows.fetchval(UNLEARNED) == 2
 
 
@@ -184,7 +185,7 @@ async def test_a_repeated_job_asks_nothing_and_changes_nothing(stack: Stack) -> 
         async def over() -> bool:
             return not await stack.waiting()
 
-        await eventually(over)  # it has looked once more
+        await until(over)  # it has looked once more
     assert list(await stack.rows.fetch(LESSONS)) == kept
     assert stack.asked == 2
 

@@ -18,10 +18,10 @@ from pmcp_common.queue_arq import ArqJobQueue
 from pmcp_common.redis_link import connect
 from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import Behaviour, Kind, Script
+from pmcp_common.testing.waiting import until
 from tests.integration.pmcp_llm_worker.conftest import (
     Client,
     Services,
-    eventually,
     running_worker,
     settings_for,
 )
@@ -32,6 +32,8 @@ IDLE_SECONDS = 0.4
 FALLBACK_MARGIN_SECONDS = 0.2
 EARLY_SECONDS = 0.05
 ON_TIME_SECONDS = 0.2
+SLOW_MS = 25
+"""Between tokens: nobody plays the gateway here, and the keeper of the record leaves a job to it for a second."""
 
 
 def now_ms() -> int:
@@ -47,27 +49,27 @@ async def owes_nothing(client: Client) -> bool:
 
 
 async def end_in_the_new_life(client: Client, job_id: str) -> End:
-    await eventually(lambda: client.redis.exists(keys.job(TENANT, job_id)))
+    await until(lambda: client.redis.exists(keys.job(TENANT, job_id)))
     return await client.end(job_id)
 
 
 async def test_an_accepted_job_is_recorded_and_leaves_the_record_when_it_has_ended(
     valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
 ) -> None:
-    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=10))
+    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=SLOW_MS))
     async with running_worker(settings_for(valkey_url, services, model_server.url)):
         job_id = await client.submit(accepted_at_ms=now_ms())
         await recorded(services, 1)
         assert services.record.rows[job_id].epoch == (await client.redis.get(keys.EPOCH)).decode()
         await client.queue.cancel(TENANT, "local", job_id)
         await recorded(services, 0)
-        await eventually(lambda: owes_nothing(client))
+        await until(lambda: owes_nothing(client))
 
 
 async def test_jobs_that_were_lost_with_the_data_of_redis_are_queued_again(
     valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
 ) -> None:
-    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=10))
+    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=SLOW_MS))
     async with running_worker(settings_for(valkey_url, services, model_server.url)):
         job_id = await client.submit(accepted_at_ms=now_ms())
         waiting = await client.submit(accepted_at_ms=now_ms(), player_id=job_id)
@@ -88,7 +90,7 @@ async def test_a_redis_that_came_back_empty_gets_its_jobs_again_from_a_worker_th
     redis = connect(url)
     bus = RedisStreamBus(redis, url)
     client = Client(redis, ArqJobQueue(redis, bus), bus)
-    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=10))
+    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=SLOW_MS))
     async with running_worker(settings_for(url, services, model_server.url)):
         job_id = await client.submit(accepted_at_ms=now_ms())
         await recorded(services, 1)
@@ -124,7 +126,7 @@ async def test_a_lost_job_that_nobody_waits_for_any_more_is_dropped(
     valkey_url: str, services: Services, model_server: FakeModelServer, client: Client
 ) -> None:
     job_id = await client.submit(accepted_at_ms=int(NOW.timestamp() * 1000))
-    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=10))
+    model_server.script = Script.of(Behaviour(tokens=5000, gap_ms=SLOW_MS))
     async with running_worker(settings_for(valkey_url, services, model_server.url)):
         await recorded(services, 1)
         await client.redis.flushall()

@@ -28,6 +28,7 @@ from pmcp_common.redis_link import Script as LuaScript
 from pmcp_common.redis_link import connect
 from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import Behaviour, Kind, Script
+from pmcp_common.testing.waiting import until
 from pmcp_llm_worker import turn_spool
 from pmcp_llm_worker.models_board_redis import RedisModelsBoard
 from pmcp_llm_worker.turn_spool_redis import RedisTurnSpool
@@ -35,7 +36,6 @@ from tests.integration.pmcp_llm_worker.conftest import (
     WAIT_SECONDS,
     Client,
     Services,
-    eventually,
     running_worker,
     settings_for,
 )
@@ -132,7 +132,7 @@ async def test_without_the_model_the_worker_runs_and_says_a_marked_line(
     model_server.script.models = ("other:1b",)
     async with running_worker(settings_for(valkey_url, services, model_server.url)):
         end = await client.end(await client.submit())
-        board = await eventually(lambda: _board(client))
+        board = await until(lambda: _board(client))
     assert (end.state, end.response_type, end.degraded) == ("done", "fallback", True)
     entry = next(iter(board.values()))
     assert (entry["ok"], entry["available_models"]) == (False, ["other:1b"])
@@ -163,7 +163,7 @@ async def test_turns_are_spooled_while_memory_is_away_and_come_over_once(
         assert services.memory.rows == {}
         services.away = False
         await services.until(lambda: end.message_id in services.memory.rows)
-        await eventually(lambda: _spool_is_empty(client))
+        await until(lambda: _spool_is_empty(client))
     assert services.memory.rows[end.message_id].content == end.text
 
 

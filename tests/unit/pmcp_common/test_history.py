@@ -77,7 +77,7 @@ def test_the_frames_of_the_protocol_become_entries(recorder: Recorder, path: Pat
     client.sent("1", "[[m]]", conversation="aria", idempotency_key="k")
     accepted = Accepted("s", "reply", "e", "aria", "Aria")
     joined = chunk_result(Delta("s", 2, 1, TEXT), "e", STAMP, 1, len(TEXT)) | {"first_seq": 1}
-    start = under("1", start_result(accepted, "Hi [[m]]", 100, STAMP))
+    start = under("1", start_result(accepted, "Hi [[m]]", 100, STAMP, "durable"))
     for frame in (start, under("1", joined), start, under("1", end_result(END, "e", STAMP))):
         client.wire(frame)
     assert written(recorder, path) == [

@@ -53,7 +53,7 @@ def test_a_stream_position_is_a_non_negative_integer(position: object) -> None:
 
 
 def test_frames_carry_the_payload_where_existing_clients_look_for_it() -> None:
-    start = start_result(Accepted("s", "m", "e", "p", "Aria"), "Hi", 50, "t")
+    start = start_result(Accepted("s", "m", "e", "p", "Aria"), "Hi", 50, "t", "durable")
     chunk = chunk_result(Delta("s", 1, 1, "Well"), "e", "t", number=1, total_length=4)
     end = End("s", 2, 1, "done", "stop", "Well", "hash", "m", "u", "p", "Aria", tokens_used=1, processing_time=0.5)
     complete = end_result(end, "e", "t")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +20,7 @@ from pmcp_gateway.methods.call import Call, Connection, Handler, Services
 from pmcp_gateway.methods.chat import chat
 from pmcp_gateway.methods.reply_frames import Chunks, StreamedReply, answers, notifications
 from pmcp_gateway.outbox import Outbox
+from pmcp_gateway.recording import Recording
 from pmcp_gateway.stores import Replacement, Session
 from pmcp_gateway.timestamps import Stamps
 
@@ -100,6 +102,7 @@ class Scene:
             sights=nothing,
             clock=SteppedClock(),
             stamps=Stamps(SteppedClock()),
+            recording=Recording(nothing, nothing),
             new_id=lambda: "fresh-id",
         )
         self.box = Box()
@@ -185,10 +188,46 @@ def end(state: str, **fields: Any) -> End:
     return End("s1", 3, 1, state, "stop", "Well met", "hash", "m1", "u1", "aria", "Aria", **fields)
 
 
+def known(*, recorded: bool | None) -> asyncio.Future[bool]:
+    """Whether the message is in the record; None: nobody knows yet."""
+    future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    if recorded is not None:
+        future.set_result(recorded)
+    return future
+
+
+@pytest.mark.parametrize(
+    ("recorded", "durability"), [(True, "durable"), (False, "volatile"), (None, "volatile")], ids=str
+)
+async def test_a_reply_begins_with_a_frame_that_says_what_is_known_of_its_record(
+    recorded: bool | None, durability: str
+) -> None:
+    scene = Scene(answering({}))
+    reply = StreamedReply(scene.services, scene.connection, "persona.chat_stream", answers(1))
+    reply.hold(ACCEPTED, ChatParams(message="Hi"), known(recorded=recorded))
+    assert scene.box.frames == []
+    reply.take(Delta("s1", 1, 1, "Well "))
+    reply.open()
+    start, chunk = (frame["result"] for frame in scene.box.frames)
+    assert (start["event_type"], start["durability"]) == ("stream_start", durability)
+    assert chunk["event_type"] == "stream_chunk"
+
+
+async def test_what_ends_a_held_reply_lets_its_first_frame_go_before() -> None:
+    for what in ("restart", "give_up"):
+        scene = Scene(answering({}))
+        reply = StreamedReply(scene.services, scene.connection, "persona.chat_stream", answers(1))
+        reply.hold(ACCEPTED, ChatParams(message="Hi"), known(recorded=None))
+        reply.restart("e2") if what == "restart" else reply.give_up(Unavailable("gone"))
+        first, second = (frame["result"] for frame in scene.box.frames)
+        assert (first["event_type"], first["durability"]) == ("stream_start", "volatile")
+        assert second.get("durability") == ("durable" if what == "restart" else None)
+
+
 async def test_frames_of_a_reply_count_and_measure_its_chunks() -> None:
     scene = Scene(answering({}))
     reply = StreamedReply(scene.services, scene.connection, "persona.chat_stream", answers(1))
-    reply.start(ACCEPTED, ChatParams(message="Hi"))
+    reply.hold(ACCEPTED, ChatParams(message="Hi"), known(recorded=True))
     reply.take(Delta("s1", 1, 1, "Well "))
     reply.take(Delta("s1", 2, 1, "met"))
     reply.take(end("done"))
@@ -210,7 +249,7 @@ async def test_a_merged_frame_names_its_first_position() -> None:
 async def test_a_reply_whose_data_was_lost_begins_anew_and_says_so() -> None:
     scene = Scene(answering({}))
     reply = StreamedReply(scene.services, scene.connection, "persona.chat_stream", answers(1))
-    reply.start(ACCEPTED, ChatParams(message="Hi"))
+    reply.hold(ACCEPTED, ChatParams(message="Hi"), known(recorded=True))
     reply.take(Delta("s1", 1, 1, "Well "))
     reply.restart("e2")
     assert reply.head == 0
@@ -231,7 +270,7 @@ async def test_text_that_waits_stays_of_the_epoch_it_was_made_in() -> None:
 
     connection = Connection(scene.connection.session, Outbox(send, lambda: None, scene.services.clock))
     reply = StreamedReply(scene.services, connection, "persona.chat_stream", answers(1))
-    reply.start(ACCEPTED, ChatParams(message="Hi"))
+    reply.hold(ACCEPTED, ChatParams(message="Hi"), known(recorded=True))
     reply.take(Delta("s1", 1, 1, "old"))
     reply.restart("e2")
     reply.take(Delta("s1", 1, 1, "new"))
@@ -244,7 +283,7 @@ async def test_text_that_waits_stays_of_the_epoch_it_was_made_in() -> None:
 async def test_a_reply_the_gateway_lost_ends_with_an_error_a_position_and_a_hash_of_what_was_shown() -> None:
     scene = Scene(answering({}))
     reply = StreamedReply(scene.services, scene.connection, "persona.chat_stream", answers(1))
-    reply.start(ACCEPTED, ChatParams(message="Hi"))
+    reply.hold(ACCEPTED, ChatParams(message="Hi"), known(recorded=True))
     reply.take(Delta("s1", 1, 1, "Well "))
     reply.give_up(Unavailable("gone"))
     frame = scene.box.frames[-1]

@@ -35,12 +35,14 @@ from pmcp_common.contracts.jobs import (
     Declared,
     End,
     IllegalTransition,
+    JobState,
     Submission,
     Verdict,
     text_of,
 )
 from pmcp_common.queue import Reaped
 from pmcp_common.redis_link import RETRY_AFTER_SECONDS, BytesRedis, Script, broker_errors
+from pmcp_common.turn_rows import rows_of_unattended
 
 log = logging.getLogger(__name__)
 
@@ -165,12 +167,11 @@ class ArqJobQueue:
         return Declared(AppendResult(answer.decode()), bool(owed))
 
     async def finish(self, claim: Claim, end: End, *, remember: bool) -> bool:
+        ids = claim.submission.tenant, claim.submission.job_id, end.user_message_id, end.message_id
+        return await self._end(claim, end, orjson.dumps([*ids, end.processing_time]) if remember else b"", b"")
+
+    async def _end(self, claim: Claim, end: End, off_path: bytes, owed: bytes) -> bool:
         tenant, job_id = claim.submission.tenant, claim.submission.job_id
-        off_path = (
-            orjson.dumps([tenant, job_id, end.user_message_id, end.message_id, end.processing_time])
-            if remember
-            else b""
-        )
         answer = await self._finish(
             [
                 keys.job(tenant, job_id),
@@ -178,6 +179,7 @@ class ArqJobQueue:
                 keys.RUNNING,
                 keys.REPLY_QUEUE,
                 keys.REMEMBER_QUEUE,
+                keys.SPOOL,
             ],
             [
                 tenant,
@@ -189,6 +191,8 @@ class ArqJobQueue:
                 self.limits.resume_window_seconds,
                 self._pickup_ms,
                 off_path,
+                owed,
+                keys.SPOOL_ENTRIES,
             ],
         )
         if answer == b"ILLEGAL":
@@ -231,8 +235,15 @@ class ArqJobQueue:
         if status == b"CANCELLING":
             return "cancelling"
         claim = _claim(rest)
-        await self.finish(claim, end_cancelled(claim, await self._shown(claim)), remember=False)
+        await self._end_unattended(claim, end_cancelled(claim, await self._shown(claim)))
         return "cancelled"
+
+    async def _end_unattended(self, claim: Claim, end: End) -> None:
+        """What was said stays said: the end and the rows it leaves behind are noted in one step."""
+        heard = None if claim.verdict is None else claim.verdict.heard_chars
+        if claim.verdict is None and end.state == JobState.CANCELLED and end.text:
+            heard = await self.heard_chars(claim)
+        await self._end(claim, end, b"", rows_of_unattended(claim, end, heard))
 
     async def heard_chars(self, claim: Claim) -> int | None:
         submission = claim.submission
@@ -286,7 +297,7 @@ class ArqJobQueue:
         delta, end = end_given_up(claim, await self._shown(claim), reason, lines)
         if delta is not None:
             await self._bus.append([(claim, delta)])  # refused: so is the end
-        await self.finish(claim, end, remember=False)
+        await self._end_unattended(claim, end)
 
     async def _canned_lines(self, claim: Claim) -> Sequence[str]:
         """Of the persona as the workers last saw it."""
@@ -329,6 +340,7 @@ def _accepted(submission: Submission, answer: Sequence[str]) -> Accepted:
                 persona_name=answer[3],
                 duplicate=True,
                 attachment=int(answer[6]),
+                recorded=answer[7] != "",
             )
         case "DUP_GONE":
             raise StreamPosition(

@@ -18,6 +18,8 @@ from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.clock import SystemClock
 from pmcp_common.conversations_http import HttpConversationPeer
 from pmcp_common.http_service import ReadinessCheck, create_app
+from pmcp_common.job_record_http import HttpJobRecord
+from pmcp_common.job_record_redis import RedisRecordMarks
 from pmcp_common.memory_keeping_http import HttpKeepingPeer
 from pmcp_common.memory_tending_http import HttpTendingPeer
 from pmcp_common.peers_http import HttpMemoryPeer, HttpPersonaPeer, open_session
@@ -25,13 +27,13 @@ from pmcp_common.queue_arq import ArqJobQueue, QueueLimits
 from pmcp_common.redis_link import BytesRedis, connect
 from pmcp_common.saves_http import HttpSavesPeer
 from pmcp_gateway.connection import SocketEndpoint
-from pmcp_gateway.durability_redis import RedisDurability
 from pmcp_gateway.interruptions import Interruptions
 from pmcp_gateway.interruptions_redis import RedisInterruptions
 from pmcp_gateway.methods.call import Services
 from pmcp_gateway.methods.persona_names import PersonaNames
 from pmcp_gateway.persona_changes_redis import follow_changes
 from pmcp_gateway.persona_copies_redis import RedisPersonaCopies
+from pmcp_gateway.recording import RECORD_SECONDS, Recording
 from pmcp_gateway.relay import Relay
 from pmcp_gateway.reports_redis import RedisReports
 from pmcp_gateway.session_upkeep import end_expired_forever
@@ -58,10 +60,8 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
         async with open_session() as http, _closing(redis):
             personas = HttpPersonaPeer(http, settings.persona_url)
             memories = HttpMemoryPeer(http, settings.memory_url)
-            durability = RedisDurability(redis)
-            await durability.probe()
             name = gateway_id or uuid.uuid4().hex
-            services = _services(redis, http, settings, personas, memories, name, durability)
+            services = _services(redis, http, settings, personas, memories, name)
             book = RedisInterruptions(redis)
             interruptions = Interruptions(book, services.queue, settings.gateway_interrupt_seconds)
             endpoint = SocketEndpoint(services, settings.tenant, settings.socket_limits(), interruptions)
@@ -73,7 +73,7 @@ def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastA
             app.router.routes.append(WebSocketRoute("/mcp", endpoint))
             works = services.relay.run(), _sweeping(endpoint), endpoint.follow_replacements(), interruptions.run()
             upkeep = end_expired_forever(RedisSessions(redis, url), settings.tenant, name)
-            async with _running(*works, upkeep, durability.run(), follow_changes(url, services.names)):
+            async with _running(*works, upkeep, services.recording.run(), follow_changes(url, services.names)):
                 yield
             await interruptions.leave()
 
@@ -93,12 +93,12 @@ def _services(
     personas: HttpPersonaPeer,
     memories: HttpMemoryPeer,
     gateway_id: str,
-    durability: RedisDurability,
 ) -> Services:
     clock = SystemClock()
     url, keep_seconds = settings.redis_url.get_secret_value(), settings.session_seconds
     bus = RedisStreamBus(redis, url)
     queue = ArqJobQueue(redis, bus, QueueLimits(session_seconds=keep_seconds))
+    record = HttpJobRecord(http, settings.memory_url, timeout_seconds=RECORD_SECONDS)
     return Services(
         gateway_id=gateway_id,
         queue=queue,
@@ -119,7 +119,7 @@ def _services(
         clock=clock,
         stamps=Stamps(clock),
         new_id=lambda: str(uuid.uuid4()),
-        durability=lambda: durability.current,
+        recording=Recording(record, RedisRecordMarks(redis)),
         limits=replace(settings.request_limits(), resume_window_seconds=queue.limits.resume_window_seconds),
     )
 

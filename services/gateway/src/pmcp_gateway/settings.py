@@ -80,4 +80,8 @@ class GatewaySettings(Settings):
         )
 
     def request_limits(self) -> RequestLimits:
-        return RequestLimits(max_in_flight=self.gateway_max_in_flight, heartbeat_seconds=self.gateway_heartbeat_seconds)
+        return RequestLimits(
+            max_in_flight=self.gateway_max_in_flight,
+            heartbeat_seconds=self.gateway_heartbeat_seconds,
+            submit_seconds=self.gateway_redis_seconds,
+        )

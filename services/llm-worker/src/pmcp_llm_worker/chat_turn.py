@@ -32,6 +32,7 @@ from pmcp_common.contracts.memories import CommitTurns, Turn
 from pmcp_common.contracts.talks import Routing
 from pmcp_common.peers import MemoryPeer
 from pmcp_common.queue import JobQueue
+from pmcp_common.turn_rows import has_effects, has_row, turns_to_commit
 from pmcp_llm_worker import metrics
 from pmcp_llm_worker.emitter import Emitter, EmitterHub
 from pmcp_llm_worker.leases import StopSignal
@@ -48,9 +49,6 @@ from pmcp_llm_worker.turn_outcome import (
     Written,
     end_of,
     fallback_line,
-    has_effects,
-    has_row,
-    turns_to_commit,
 )
 from pmcp_llm_worker.turn_spool import TurnSpool
 

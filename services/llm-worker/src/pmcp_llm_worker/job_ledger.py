@@ -1,8 +1,9 @@
-"""The record of accepted jobs, kept off the reply path; and what is made of it when Redis has lost its data.
+"""The record of accepted jobs: what no gateway could write, what has ended, and what is made of it when Redis has lost
+its data.
 
 One process at a time keeps it, under a lease. Above it: `worker`. Below it: ports to Redis (what is to be recorded)
-and to the memory service (the record). Rules: a job leaves the record only after it ended; a job of another epoch is
-queued again, under its own ids, so that a reply that was stored is not made a second time.
+and to the memory service (the record). Rules: a job leaves the record only after it ended and its rows are stored; a
+job of another epoch is queued again, under its own ids, so that a reply that was stored is not made a second time.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from pmcp_common.clock import Clock
 from pmcp_common.contracts.accepted_jobs import MAX_JOBS, AcceptedJob, JobName
 from pmcp_common.contracts.errors import DomainError, StreamNotFound
 from pmcp_common.contracts.jobs import Submission
+from pmcp_common.job_record import JobRecord, RecordMarks
 from pmcp_common.queue import JobQueue
 from pmcp_llm_worker import metrics
 
 log = logging.getLogger(__name__)
 
 STEP_SECONDS = 0.25
-"""So long an accepted job may be without a record."""
 PAUSE_SECONDS = 2.0
 MAX_AGE_SECONDS = 300.0
 """The queue's own limit for a reply: nobody waits for an older one."""
@@ -53,15 +54,11 @@ class Backlog:
     """What was recorded in earlier epochs has been queued again."""
 
 
-class JobBacklog(Protocol):
+class JobBacklog(RecordMarks, Protocol):
     """Port to Redis. Raises Unavailable. Adapter: `job_ledger_redis`."""
 
     async def look(self, limit: int) -> Backlog | None:
         """None: another process keeps the record now."""
-        ...
-
-    async def recorded(self, epoch: str, jobs: Sequence[JobName]) -> None:
-        """They were looked at in this epoch; nothing is noted about them in another."""
         ...
 
     async def forgotten(self, jobs: Sequence[JobName]) -> None:
@@ -74,22 +71,6 @@ class JobBacklog(Protocol):
 
     async def restored(self, epoch: str) -> None:
         """All that was recorded in earlier epochs is queued again: nothing that is missing now will come back."""
-        ...
-
-
-class JobRecord(Protocol):
-    """Port to the record. Raises Unavailable. Adapter: `job_ledger_http`."""
-
-    async def record(self, jobs: Sequence[AcceptedJob]) -> None: ...
-
-    async def settle(self, jobs: Sequence[JobName]) -> None: ...
-
-    async def lost(self, epoch: str, limit: int) -> Sequence[AcceptedJob]:
-        """Those of other epochs, oldest first."""
-        ...
-
-    async def purge(self, accepted_before_ms: int) -> int:
-        """Drop what was accepted before; returns how many."""
         ...
 
 

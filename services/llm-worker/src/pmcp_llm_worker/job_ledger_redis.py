@@ -12,25 +12,30 @@ import orjson
 from pmcp_common.bus import UNREADABLE
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.accepted_jobs import AcceptedJob, JobName
+from pmcp_common.job_record_redis import RedisRecordMarks, member
 from pmcp_common.redis_link import BytesRedis, Script, broker_errors
 from pmcp_llm_worker.job_ledger import Backlog
 
 log = logging.getLogger(__name__)
 
 KEEPER_MS = 3000
+GATEWAYS_MS = 1000
+"""A gateway records what it accepts at once, or gives up within this time."""
 
 
-class RedisJobBacklog:
-    def __init__(self, redis: BytesRedis, keeper: str) -> None:
-        """`keeper`: this process."""
+class RedisJobBacklog(RedisRecordMarks):
+    def __init__(self, redis: BytesRedis, keeper: str, gateways_ms: int = GATEWAYS_MS) -> None:
+        """`keeper`: this process. `gateways_ms`: so long a job is left to the gateway that accepted it."""
+        super().__init__(redis)
         self._redis: Any = redis
         self._keeper = keeper
+        self._gateways_ms = gateways_ms
         self._ledger = Script(redis, "ledger")
-        self._recorded = Script(redis, "recorded")
 
     async def look(self, limit: int) -> Backlog | None:
         epoch, ours, accepted, settled, restored = await self._ledger(
-            [keys.EPOCH, keys.LEDGER_LEASE, keys.RESTORED], [self._keeper, uuid.uuid4().hex, KEEPER_MS, limit]
+            [keys.EPOCH, keys.LEDGER_LEASE, keys.RESTORED, keys.SPOOL],
+            [self._keeper, uuid.uuid4().hex, KEEPER_MS, limit, self._gateways_ms],
         )
         if not ours:
             return None
@@ -38,12 +43,9 @@ class RedisJobBacklog:
         readable = [job for job in jobs if job is not None]
         return Backlog(epoch.decode(), readable, [_name(member) for member in settled], restored == epoch)
 
-    async def recorded(self, epoch: str, jobs: Sequence[JobName]) -> None:
-        await self._recorded([keys.EPOCH], [epoch, *(_member(job) for job in jobs)])
-
     async def forgotten(self, jobs: Sequence[JobName]) -> None:
         with broker_errors():
-            await self._redis.zrem(keys.SETTLED, *(_member(job) for job in jobs))
+            await self._redis.zrem(keys.SETTLED, *(member(job) for job in jobs))
 
     async def announce_loss(self) -> None:
         with broker_errors():
@@ -52,10 +54,6 @@ class RedisJobBacklog:
     async def restored(self, epoch: str) -> None:
         with broker_errors():
             await self._redis.set(keys.RESTORED, epoch)
-
-
-def _member(job: JobName) -> str:
-    return f"{job.tenant}/{job.job_id}"
 
 
 def _name(member: bytes) -> JobName:

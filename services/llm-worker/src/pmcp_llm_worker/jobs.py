@@ -26,13 +26,13 @@ from pmcp_common.contracts.personas import Interaction
 from pmcp_common.logs import request_id
 from pmcp_common.peers import MemoryPeer, PersonaPeer
 from pmcp_common.queue import JobQueue
+from pmcp_common.turn_rows import has_row
 from pmcp_llm_worker import metrics
 from pmcp_llm_worker.caring import standing_of
 from pmcp_llm_worker.chat_turn import BROKER_PAUSE_SECONDS, BROKER_TRIES, ChatTurn, Finished
 from pmcp_llm_worker.leases import Leases, StopSignal
 from pmcp_llm_worker.sentiment import sentiment
 from pmcp_llm_worker.turn_effects import interactions_of, is_farewell, rest_after
-from pmcp_llm_worker.turn_outcome import has_row
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,11 @@ from pmcp_common.contracts.memories import ContextRequest, ContextResponse
 from pmcp_common.contracts.personas import Persona
 from pmcp_common.contracts.talks import as_player, partner_of
 from pmcp_common.peers import MemoryPeer
+from pmcp_common.turn_rows import circumstances_of, storable
 from pmcp_llm_worker.persona_cache import PersonaCache
 from pmcp_llm_worker.reply_plan import CLOSING, ReplyPlan, plan_reply
 from pmcp_llm_worker.surroundings import describe
-from pmcp_llm_worker.turn_outcome import Outcome, circumstances_of, score_reply, storable
+from pmcp_llm_worker.turn_outcome import Outcome, score_reply
 
 log = logging.getLogger(__name__)
 

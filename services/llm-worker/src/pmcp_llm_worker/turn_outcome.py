@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from pmcp_common.contracts import keys
 from pmcp_common.contracts.ends import DIRECT, FALLBACK, choose_line
 from pmcp_common.contracts.errors import ErrorCode
 from pmcp_common.contracts.jobs import NOTHING, Claim, End, JobState
-from pmcp_common.contracts.memories import CommitTurns, Role, Turn
+from pmcp_common.contracts.memories import Turn
 from pmcp_common.contracts.personas import InteractionState, Persona
-from pmcp_common.contracts.talks import Circumstances, Routing, partner_of
+from pmcp_common.contracts.talks import Routing, partner_of
+from pmcp_common.turn_rows import circumstances_of
 from pmcp_llm_worker.continue_score import PLAYER, ContinueScore, OtherSide, drift_count, score_continuation
 from pmcp_llm_worker.model import Usage
 from pmcp_llm_worker.rungs import Rung
 
-MAX_WORLD_TIME_CHARS = 40
 TOKENS_PER_WORD = 1.3
 WITHOUT_RECALL = "Memory does not answer: the reply was made without recall"
 CLOSING = "closing"
@@ -84,93 +82,8 @@ def fallback_line(persona: Persona | None, stream_id: str) -> str:
     return choose_line(persona.fallback_lines if persona is not None else (), stream_id)
 
 
-def storable(text: str) -> str:
-    """NUL cannot be stored."""
-    return text.replace("\x00", "\ufffd")
-
-
-def turns_to_commit(claim: Claim, end: End, text: str, now: datetime) -> CommitTurns | None:
-    """What was said by both sides, `text` by the persona; None for nothing.
-
-    A canned line is not what the persona said, so it is left out, and so is a message that was never answered because
-    the persona would not, or its client took it back.
-    """
-    if not text and end.response_type != FALLBACK:
-        return None
-    submission = claim.submission
-    message = storable(submission.message)
-    asked = _turn(claim, submission.user_message_id, Role.USER, message, _sent_at(claim, now), _by(_player_name(claim)))
-    turns: Sequence[Turn] = (asked,)
-    if has_row(end):
-        about = {
-            **_by(end.persona_name),
-            "state": end.state,
-            "finish_reason": end.finish_reason,
-            "model": end.model,
-            "provider": end.provider,
-            "response_type": end.response_type,
-            "routing": end.routing,
-            "memory": end.memory,
-            "tokens": end.tokens_used,
-            "continue_score": end.continue_score,
-        }
-        turns = (asked, _turn(claim, submission.message_id, Role.ASSISTANT, text, max(now, asked.created_at), about))
-    return CommitTurns(turns=tuple(turns))
-
-
-def has_row(end: End) -> bool:
-    """Of its own: a farewell has one, a line that stands in for a missing model has not."""
-    return end.response_type != FALLBACK
-
-
-def has_effects(end: End) -> bool:
-    """A whole answer of the model becomes memory; after a farewell the persona rests."""
-    return end.state == JobState.DONE and has_row(end)
-
-
-def _world_time(claim: Claim) -> dict[str, str]:
-    """What the clock of the client's world says, if the situation it tells of has one: memories age by it."""
-    told = circumstances_of(claim).notes.get("world_time")
-    return {"world_time": told[:MAX_WORLD_TIME_CHARS]} if isinstance(told, str) else {}
-
-
-def _by(speaker: str) -> dict[str, str]:
-    return {"speaker": speaker} if speaker else {}
-
-
-def _player_name(claim: Claim) -> str:
-    """As the client named the player; empty for one who is known by the session alone, or is a persona."""
-    player_id = claim.submission.player_id
-    return "" if player_id == claim.submission.session_id or partner_of(player_id) is not None else player_id
-
-
 def _persona_name(claim: Claim, outcome: Outcome) -> str:
     return outcome.persona.name if outcome.persona else claim.submission.persona_name or ""
-
-
-def _sent_at(claim: Claim, now: datetime) -> datetime:
-    """Acceptance by the gateway's clock, but never after the answer: turns are read back in order of time."""
-    return min(now, datetime.fromtimestamp(claim.submission.accepted_at_ms / 1000, now.tzinfo))
-
-
-def _turn(claim: Claim, message_id: str, role: Role, text: str, at: datetime, about: dict[str, Any]) -> Turn:
-    submission = claim.submission
-    return Turn(
-        message_id=message_id,
-        conversation_id=keys.conversation_id(submission.tenant, claim.persona_id, submission.player_id),
-        persona_id=claim.persona_id,
-        player_id=submission.player_id,
-        role=role,
-        content=text,
-        created_at=at,
-        metadata={
-            "request_id": submission.request_id,
-            "stream_id": submission.job_id,
-            "session_id": submission.session_id,
-            **_world_time(claim),
-            **about,
-        },
-    )
 
 
 def end_of(claim: Claim, outcome: Outcome, written: Written) -> End:
@@ -226,12 +139,6 @@ def _tokens(outcome: Outcome, text: str) -> int:
 def count_tokens(text: str) -> int:
     """Estimated, for a text whose tokens nobody counted."""
     return int(len(text.split()) * TOKENS_PER_WORD)
-
-
-def circumstances_of(claim: Claim) -> Circumstances:
-    known = Circumstances.__dataclass_fields__
-    given = claim.submission.circumstances
-    return Circumstances(**{name: value for name, value in given.items() if name in known})
 
 
 def score_reply(

@@ -21,7 +21,8 @@ from pmcp_llm_worker import metrics
 log = logging.getLogger(__name__)
 
 PAGE = 100
-FLUSH_SECONDS = 2.0
+FLUSH_SECONDS = 0.5
+"""Meanwhile other replies join the line, and say `persisted: false`."""
 MAX_TRIES = 10
 MAX_TRY_SECONDS = 300.0
 """Both have to pass: many workers try often, and a service may be mended within minutes."""

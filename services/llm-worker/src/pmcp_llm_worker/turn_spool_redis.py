@@ -6,17 +6,14 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.memories import CommitTurns
 from pmcp_common.redis_link import BytesRedis, Script, broker_errors
+from pmcp_common.turn_rows import encode_turns
 from pmcp_llm_worker import metrics
 from pmcp_llm_worker.turn_spool import PAGE, SET_ASIDE, SpooledTurns
 
 log = logging.getLogger(__name__)
-
-MAX_ENTRIES = 100_000
 
 
 class RedisTurnSpool:
@@ -26,7 +23,7 @@ class RedisTurnSpool:
 
     async def put(self, tenant: str, turns: CommitTurns) -> None:
         with broker_errors():
-            await self._redis.xadd(keys.SPOOL, _encode(tenant, turns), maxlen=MAX_ENTRIES, approximate=True)
+            await self._redis.xadd(keys.SPOOL, _encode(tenant, turns), maxlen=keys.SPOOL_ENTRIES, approximate=True)
 
     async def oldest(self) -> Sequence[SpooledTurns]:
         """An entry that cannot be read (of another version, or damaged) is set aside as it is."""
@@ -58,11 +55,11 @@ class RedisTurnSpool:
 
     async def _move_aside(self, entry_id: bytes | str, reason: str) -> None:
         names = [keys.SPOOL, keys.SPOOL_REFUSED, keys.SPOOL_TRIES]
-        await self._aside(names, [entry_id, MAX_ENTRIES, reason])
+        await self._aside(names, [entry_id, keys.SPOOL_ENTRIES, reason])
 
 
 def _encode(tenant: str, turns: CommitTurns) -> dict[Any, Any]:
-    return {"tenant": tenant, "turns": orjson.dumps(turns.model_dump(mode="json"))}
+    return {"tenant": tenant, "turns": encode_turns(turns)}
 
 
 def _decode(entry_id: bytes, fields: dict[bytes, bytes]) -> SpooledTurns:

@@ -29,6 +29,7 @@ from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import DomainError
 from pmcp_common.conversations_http import HttpConversationPeer
 from pmcp_common.http_service import ReadinessCheck, create_app
+from pmcp_common.job_record_http import HttpJobRecord
 from pmcp_common.queue import JobQueue
 from pmcp_common.queue_arq import ArqJobQueue, job_of
 from pmcp_common.redis_link import BytesRedis, broker_errors, connect
@@ -38,7 +39,6 @@ from pmcp_llm_worker.after_turn import LookAfter, build_after_turn, one_after_th
 from pmcp_llm_worker.chat_turn import ChatTurn
 from pmcp_llm_worker.emitter import EmitterHub
 from pmcp_llm_worker.job_ledger import JobLedger
-from pmcp_llm_worker.job_ledger_http import HttpJobRecord
 from pmcp_llm_worker.job_ledger_redis import RedisJobBacklog
 from pmcp_llm_worker.jobs import REMEMBER_TRIES, RememberJob, ReplyJob
 from pmcp_llm_worker.learning_worker import build_learning

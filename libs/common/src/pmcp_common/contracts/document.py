@@ -52,11 +52,12 @@ and exactly one of `stream_complete`, `stream_cancelled`, `stream_error`.
   `stream_start` says so (`recovered: false`, `reason: "epoch_changed"`, the new `epoch`), `seq` starts at 1 again, and
   what was shown before is void. It takes a few seconds, in which nothing comes.
 - `attempt` is 1 unless a worker died.
-- A message is accepted once it is stored, and `stream_start` says how well: `durability` is `durable` when the broker
-  also keeps its data in a file, written before it answers (so that the death of any process loses nothing; the death
-  of the machine may lose the last second), else `volatile`.
+- A message is accepted once the broker has stored it. `stream_start` follows as soon as it is also in the database's
+  record of accepted messages, and says `durability: "durable"`: whatever dies now, even the broker with all its data,
+  the message is answered. When the reply begins before, or the record takes longer than 250 ms, `stream_start` says
+  `volatile`: the message has outlived the death of any process, and may or may not be in the record.
 - Every accepted stream ends with exactly one numbered end frame. Should a reply be lost with the broker's data and not
-  come back (it had no record yet), or the broker not be there 30 s after a reply's deadline, the gateway ends the
+  come back (a volatile one), or the broker not be there 30 s after a reply's deadline, the gateway ends the
   stream itself: `stream_error`, `state: "failed"`, the next `seq`, `sha256` and `partial_response` of what it brought
   (left out when it has not read the stream from its beginning), and no fields that only a worker could know.
 - A closed socket does not end a reply: `session.resume` goes on with it on a new socket, and `stream.read` gives the
@@ -200,7 +201,7 @@ def _frames() -> Iterator[str]:
     accepted = Accepted("s", "m", "e", "p", "Aria")
     end = End("s", 3, 1, "done", "stop", "", "", "m", "u", "p", "Aria")
     samples = [
-        frames.start_result(accepted, "", 500, ""),
+        frames.start_result(accepted, "", 500, "", frames.DURABLE),
         frames.chunk_result(Delta("s", 1, 1, ""), "e", "", 1, 0),
         *(frames.end_result(_in_state(end, state), "e", "") for state in frames.END_TYPES),
     ]

@@ -17,13 +17,14 @@ START, CHUNK, COMPLETE, CANCELLED, ERROR = (
     "stream_cancelled",
     "stream_error",
 )
+DURABLE, VOLATILE = "durable", "volatile"
 END_TYPES = {"done": COMPLETE, "cancelled": CANCELLED, "failed": ERROR}
 
 
 def start_result(
-    accepted: Accepted, message: str, token_budget: int, timestamp: str, durability: str = "durable"
+    accepted: Accepted, message: str, token_budget: int, timestamp: str, durability: str
 ) -> dict[str, Any]:
-    """`durability`: durable when the broker also keeps what it stores in a file, else volatile."""
+    """`durability`: DURABLE when the message also survives the loss of all the broker holds, else VOLATILE."""
     return {
         "event_type": START,
         "stream_id": accepted.stream_id,
@@ -43,8 +44,9 @@ def start_result(
     }
 
 
-def restart_result(start: dict[str, Any], epoch: str, timestamp: str, durability: str) -> dict[str, Any]:
-    """The broker lost its data: the reply begins anew under another epoch, and what was shown of it is void.
+def restart_result(start: dict[str, Any], epoch: str, timestamp: str) -> dict[str, Any]:
+    """The broker lost its data: the reply begins anew under another epoch, and what was shown of it is void. It comes
+    from the record of accepted jobs, and is still there.
 
     `start`: the stream's start frame, or as much of it as is known."""
     return {
@@ -54,7 +56,7 @@ def restart_result(start: dict[str, Any], epoch: str, timestamp: str, durability
         "epoch": epoch,
         "seq": 0,
         "attempt": 1,
-        "durability": durability,
+        "durability": DURABLE,
         "recovered": False,
         "reason": "epoch_changed",
     }

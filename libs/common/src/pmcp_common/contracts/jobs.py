@@ -135,6 +135,8 @@ class Accepted:
     duplicate: bool = False
     attachment: int = 0
     """How often the stream's live channel was moved before; names this one for `cancel`."""
+    recorded: bool = False
+    """Of a duplicate: the first request is in the record of accepted jobs."""
 
 
 @dataclass(frozen=True, slots=True)

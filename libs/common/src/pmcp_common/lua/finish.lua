@@ -1,8 +1,9 @@
 -- The one terminal event: stream, live channel, expiry, the conversation's next turn and the off-path job, at once.
--- KEYS: job, stream, running, reply queue, remember queue
--- ARGV: tenant, job, fence, seq, state, event (JSON), window_s, pickup_ms, remember arguments (JSON or '')
-local job_key, stream_key, running_key, queue, remember_queue = unpack(KEYS)
-local tenant, job_id, fence, seq, state, event, window_s, pickup_ms, remember = unpack(ARGV, 1, 9)
+-- KEYS: job, stream, running, reply queue, remember queue, spool
+-- ARGV: tenant, job, fence, seq, state, event (JSON), window_s, pickup_ms, remember arguments (JSON or ''),
+-- rows owed to Postgres (JSON or ''), most entries of the spool
+local job_key, stream_key, running_key, queue, remember_queue, spool = unpack(KEYS)
+local tenant, job_id, fence, seq, state, event, window_s, pickup_ms, remember, owed, spool_entries = unpack(ARGV, 1, 11)
 local member = tenant .. '/' .. job_id
 local f = redis.call('HMGET', job_key, 'state', 'fence', 'seq', 'gateway', 'conversation_id', 'recorded')
 if not f[1] then return 'GONE' end
@@ -24,6 +25,7 @@ redis.call('EXPIRE', stream_key, window_s)
 local line = 'pmcp:conv:' .. tenant .. ':' .. f[5] .. ':q'
 redis.call('LREM', line, 1, job_id)
 run_first(line, running_key, queue, tenant, now, tonumber(pickup_ms))
+if owed ~= '' then redis.call('XADD', spool, 'MAXLEN', '~', spool_entries, '*', 'tenant', tenant, 'turns', owed) end
 if remember ~= '' then
   arq_enqueue(remember_queue, 'remember:' .. job_id, 'remember', remember, now)
 end

@@ -1,12 +1,13 @@
 -- What the record of accepted jobs lacks, for the one process that keeps it now.
--- KEYS: epoch, lease, epoch that is restored   ARGV: this process, an epoch if there is none, lease_ms, limit
+-- KEYS: epoch, lease, epoch that is restored, spool   ARGV: this process, an epoch if there is none, lease_ms, limit,
+-- ms for which a job is left to the gateway that accepted it
 redis.call('SET', KEYS[1], ARGV[2], 'NX')
 local epoch = redis.call('GET', KEYS[1])
 local keeper = redis.call('GET', KEYS[2])
 if keeper and keeper ~= ARGV[1] then return { epoch, 0, {}, {}, '' } end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3])
 local jobs = {}
-for _, member in ipairs(redis.call('ZRANGE', UNRECORDED, 0, ARGV[4] - 1)) do
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', UNRECORDED, '-inf', now_ms() - ARGV[5], 'LIMIT', 0, ARGV[4])) do
   local f = redis.call('HMGET', 'pmcp:{' .. member .. '}:job', 'state', 'submission', 'persona_id', 'persona_name')
   if not f[1] or TERMINAL[f[1]] then
     redis.call('ZREM', UNRECORDED, member)
@@ -14,4 +15,6 @@ for _, member in ipairs(redis.call('ZRANGE', UNRECORDED, 0, ARGV[4] - 1)) do
     jobs[#jobs + 1] = { member, f[2], f[3], f[4] }
   end
 end
-return { epoch, 1, jobs, redis.call('ZRANGE', SETTLED, 0, ARGV[4] - 1), redis.call('GET', KEYS[3]) or '' }
+-- Rows in the spool may be of any of the ended jobs: until they are stored, the record is what survives of them.
+local settled = redis.call('XLEN', KEYS[4]) == 0 and redis.call('ZRANGE', SETTLED, 0, ARGV[4] - 1) or {}
+return { epoch, 1, jobs, settled, redis.call('GET', KEYS[3]) or '' }

@@ -27,7 +27,7 @@ if idem_key ~= job_key then
     if redis.call('EXISTS', old_key) == 0 then return { 'DUP_GONE', old.job, old.message } end
     redis.call('HSET', old_key, 'gateway', gateway)
     return { 'DUP', epoch, old.persona_id, old.persona_name, old.job, old.message,
-      tostring(redis.call('HINCRBY', old_key, 'attachment', 1)) }
+      tostring(redis.call('HINCRBY', old_key, 'attachment', 1)), redis.call('HGET', old_key, 'recorded') or '' }
   end
   -- The caller has known another life of the data: what it accepted then under this key may not be queued again yet.
   if requeued == '' and known_epoch ~= '' and known_epoch ~= epoch

@@ -151,7 +151,9 @@ class ClientRecorder:
         """The one answer of a request without streaming: acceptance and end together."""
         stream, epoch = str(result.get("stream_id", request)), str(result.get("epoch", ""))
         message_id = str(result.get("message_id", ""))
-        self.accepted(request, stream, message_id, epoch)
+        # A reply that is not stored yet is told as such (`persisted`), and is no promise of more.
+        durability = "durable" if result.get("persisted") else "volatile"
+        self.accepted(request, stream, message_id, epoch, durability)
         self._accepted.pop(request, None)
         self._end(stream, epoch, dict(result) | {"seq": None, "full_response": text, "state": "done"})
 
@@ -202,7 +204,7 @@ class ClientRecorder:
         if result.get("recovered") is False:  # its data was lost, and it begins anew
             self.resumed(stream, epoch, 0, recovered=False, reason=str(result.get("reason", "")))
         elif self._accepted.get(request) != stream:
-            durability = str(result.get("durability", "durable"))
+            durability = str(result["durability"])
             self.accepted(request, stream, str(result.get("message_id", "")), epoch, durability)
 
     def _end(self, stream: str, epoch: str, result: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from pmcp_common.queue import JobQueue
 from pmcp_gateway.methods.persona_names import PersonaNames
 from pmcp_gateway.outbox import Outbox
 from pmcp_gateway.protocol import JsonId
+from pmcp_gateway.recording import Recording
 from pmcp_gateway.relay import Relay
 from pmcp_gateway.session import WITHOUT_PERSONA
 from pmcp_gateway.stores import Session, SessionStore, SightStore, WorkerReports
@@ -36,6 +37,8 @@ class RequestLimits:
     max_in_flight: int = 16
     heartbeat_seconds: float = 12.0
     resume_window_seconds: int = 600
+    submit_seconds: float = 0.9
+    """Whoever waits longer for a silent broker, or for the others who do, comes back sooner when told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,10 @@ class Services:
     sights: SightStore
     clock: Clock
     stamps: Stamps
+    recording: Recording
     new_id: Callable[[], str]
     """A fresh UUID as text."""
     new_token: Callable[[], str] = lambda: secrets.token_urlsafe(TOKEN_BYTES)
-    durability: Callable[[], str] = lambda: "volatile"
-    """What storing a message in the broker is worth now: durable or volatile."""
     limits: RequestLimits = field(default_factory=lambda: RequestLimits())
     submissions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64))
     """A crowd may speak at once; the pool must not open a connection to Redis for each."""

@@ -13,23 +13,26 @@ from pmcp_gateway.methods.call import Call, Services
 from pmcp_gateway.methods.reply_frames import LiveReply, StreamedReply, answers
 from pmcp_gateway.relay import Receiver, Watch
 
-SUBMIT_SECONDS = 2.0
-"""Whoever waits longer for a silent broker comes back sooner when told to."""
 RETRY_AFTER_SECONDS = 1.0
+HOLD_SECONDS = 0.25
+"""So long the first frame waits for the word that the message is recorded, unless the reply begins before."""
 
 
 async def chat_stream(services: Services, call: Call, params: ChatParams) -> dict[str, Any] | None:
     """Returns None once the end frame waits to be sent, so that the request counts as in flight until then."""
     submission = await make_submission(services, call, params, streaming=True)
     if not call.answered:
-        await _submit(services, submission)
+        services.recording.add(submission, await _submit(services, submission))
         return None
     reply = StreamedReply(services, call.connection, call.method, answers(call.id))
     watch, accepted = await _submit_watched(services, submission, reply)
+    recorded = services.recording.add(submission, accepted)
     try:
         with call.connection.bringing(LiveReply(accepted, params.on_interrupt, reply)):
-            reply.start(accepted, params)
+            reply.hold(accepted, params, recorded)
             watch.start(accepted.epoch, look_now=accepted.duplicate, deadline_seconds=_seconds(params.deadline_ms))
+            await asyncio.wait((recorded, reply.outcome), timeout=HOLD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            reply.open()
             await reply.outcome
     finally:
         watch.stop()
@@ -45,6 +48,7 @@ async def whole_reply(services: Services, call: Call, submission: Submission) ->
     """The end of a reply, however it ended: `result_of` makes an error of a failure."""
     whole = _WholeReply()
     watch, accepted = await _submit_watched(services, submission, whole)
+    services.recording.add(submission, accepted)
     try:
         with call.connection.bringing(LiveReply(accepted, submission.on_interrupt, whole)):
             seconds = _seconds(submission.deadline_ms)
@@ -125,7 +129,7 @@ def _body_hash(params: ChatParams) -> str:
 
 async def _submit(services: Services, submission: Submission) -> Accepted:
     try:
-        async with asyncio.timeout(SUBMIT_SECONDS), services.submissions:
+        async with asyncio.timeout(services.limits.submit_seconds), services.submissions:
             return await services.queue.submit(submission)
     except TimeoutError:
         raise Unavailable("The message broker does not answer", retry_after=RETRY_AFTER_SECONDS) from None

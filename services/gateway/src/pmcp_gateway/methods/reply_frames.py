@@ -13,7 +13,16 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from pmcp_common.contracts.errors import BY_CODE, INTERNAL_ERROR, LLM_ERROR, DomainError
-from pmcp_common.contracts.frames import ERROR, chunk_result, end_result, lost_result, restart_result, start_result
+from pmcp_common.contracts.frames import (
+    DURABLE,
+    ERROR,
+    VOLATILE,
+    chunk_result,
+    end_result,
+    lost_result,
+    restart_result,
+    start_result,
+)
 from pmcp_common.contracts.jobs import Accepted, Delta, End, StreamEvent
 from pmcp_common.contracts.methods import ChatParams
 from pmcp_gateway import protocol
@@ -98,6 +107,8 @@ class StreamedReply:
         self._accepted = Accepted("", "", "", "", "")
         self._shown_seq = shown_seq
         self._start: dict[str, Any] = {}
+        self._recorded: asyncio.Future[bool] | None = None
+        """While the start frame is held back: whether the message is in the record of accepted jobs."""
         self._pieces: list[str] = []
         self._chunks = Chunks(envelope, "")
         self._read_seq = 0
@@ -115,21 +126,33 @@ class StreamedReply:
         self._chunks = Chunks(self._wrap, accepted.epoch)
         self._start = {"stream_id": accepted.stream_id}
 
-    def start(self, accepted: Accepted, params: ChatParams) -> None:
+    def hold(self, accepted: Accepted, params: ChatParams, recorded: asyncio.Future[bool]) -> None:
+        """The start frame waits for `open`, or for what has to come after it: no token is late for it."""
         self.begin(accepted)
-        now, durability = self._services.stamps.now(), self._services.durability()
-        self._start = start_result(accepted, params.message, params.token_budget, now, durability)
+        now = self._services.stamps.now()
+        self._start = start_result(accepted, params.message, params.token_budget, now, VOLATILE)
+        self._recorded = recorded
+
+    def open(self) -> None:
+        """Repeating it is harmless."""
+        recorded, self._recorded = self._recorded, None
+        if recorded is None:
+            return
+        if recorded.done() and recorded.result():
+            self._start["durability"] = DURABLE
         self._outbox.put(self._wrap(self._start, None))
 
     def restart(self, epoch: str) -> None:
+        self.open()
         self._accepted = replace(self._accepted, epoch=epoch)
         self._pieces.clear()
         self._chunks = Chunks(self._wrap, epoch)
         self._read_seq = self._shown_seq = 0
-        now, durability = self._services.stamps.now(), self._services.durability()
-        self._outbox.put(self._wrap(restart_result(self._start, epoch, now, durability), None))
+        self._outbox.put(self._wrap(restart_result(self._start, epoch, self._services.stamps.now()), None))
 
     def take(self, event: StreamEvent) -> None:
+        if self._recorded is not None:
+            self.open()
         self._read_seq = event.seq
         if isinstance(event, Delta):
             self._pieces.append(event.text)
@@ -146,6 +169,7 @@ class StreamedReply:
 
     def give_up(self, error: DomainError) -> None:
         """The broker cannot end this stream any more, so the gateway does, after what it has brought."""
+        self.open()
         reason = str(error.data.get("reason", error.row.name))
         result = lost_result(self._accepted, self._accepted.epoch, self._services.stamps.now(), self.head + 1, reason)
         if self._read_seq >= self._shown_seq:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pmcp_common.contracts.accepted_jobs import MAX_SUBMISSION_CHARS, AcceptedJob
-from pmcp_llm_worker.job_ledger_http import PART_BYTES, _parts
+from pmcp_common.job_record_http import PART_BYTES, _parts
 
 
 def job(number: int, submission: str) -> AcceptedJob:
