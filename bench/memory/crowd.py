@@ -28,7 +28,7 @@ _START = datetime(2024, 1, 1, tzinfo=UTC)
 
 _STAGE = """
 CREATE TEMP TABLE IF NOT EXISTS stage (
-    id text, persona_id text, content text, embedding public.vector(384), at timestamptz, thread_id text,
+    id text, persona_id text, content text, embedding public.vector, at timestamptz, thread_id text,
     ordinal integer, episode integer, said_by text, cues integer
 )
 """
@@ -51,6 +51,11 @@ class Material:
     words: Sequence[Sequence[str]]
     """Of each real text."""
     vectors: npt.NDArray[np.float32]
+
+    @property
+    def dimension(self) -> int:
+        """The model's."""
+        return int(self.vectors.shape[1])
 
 
 def material_of(dialogues: Sequence[Dialogue], vectors: Sequence[Sequence[float]]) -> Material:

@@ -27,12 +27,11 @@ from pmcp_memory.upkeep_store import UpkeepStore
 QUESTIONS = 150
 WARM_UP = 20
 NEIGHBOURS = 10
-DIMENSION = 384
 
 _NEAREST = """
 SELECT id FROM memory.memories
 WHERE tenant_id = $1 AND persona_id = $2 AND player_id = $3 AND embedding_model = $4
-ORDER BY embedding::public.halfvec(384) <=> $5::vector::halfvec LIMIT $6
+ORDER BY embedding::public.halfvec({dimension}) <=> $5::vector::halfvec LIMIT $6
 """
 
 
@@ -81,11 +80,11 @@ async def run_latency(cache: Path, sizes: Sequence[int], *, million: bool) -> No
         for seed, size in enumerate(sizes):
             rows += size
             await _fill(dsn, material, f"persona-{size}", size, embedder.name, seed)
-            await keep_up(engine, embedder.name)
+            await keep_up(engine, embedder.name, material.dimension)
             print((await _measure(engine, embedder, f"persona-{size}", size, rows, questions)).line(), flush=True)
         if million:
             await _fill_to_a_million(dsn, material, embedder.name, rows)
-            await keep_up(engine, embedder.name)
+            await keep_up(engine, embedder.name, material.dimension)
             for size in sizes:
                 one = await _measure(engine, embedder, f"persona-{size}", size, 1_000_000, questions)
                 print(one.line(), flush=True)
@@ -106,10 +105,10 @@ async def _fill_to_a_million(dsn: str, material: Material, model: str, rows: int
     await connection.close()
 
 
-async def keep_up(engine: Engine, model: str) -> None:
+async def keep_up(engine: Engine, model: str, dimension: int) -> None:
     """What upkeep and autovacuum would have done by then."""
     store = UpkeepStore(Database(engine.pool, acquire_timeout_seconds=60))
-    await engine.models.dimension_of(model, DIMENSION)
+    await engine.models.dimension_of(model, dimension)
     for owner in await store.crowded_players(EXACT_MEMORIES, model):
         await store.make_index(owner, model, index_name(owner, model))
     await engine.analyse()
@@ -155,13 +154,14 @@ async def _nearest_found(engine: Engine, embedder: Embedder, persona_id: str, qu
     async with engine.pool.acquire() as connection:
         for question in questions:
             (vector,) = await embedder.embed([question], Urgency.QUERY)
+            nearest = _NEAREST.format(dimension=len(vector))
             arguments = (TENANT, persona_id, PLAYER, embedder.name, vector, NEIGHBOURS)
             async with connection.transaction():
                 await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-                quick = {row["id"] for row in await connection.fetch(_NEAREST, *arguments)}
+                quick = {row["id"] for row in await connection.fetch(nearest, *arguments)}
                 # Sorting is exact; only an index scan is approximate.
                 await connection.execute("SET LOCAL enable_indexscan = off")
-                exact = {row["id"] for row in await connection.fetch(_NEAREST, *arguments)}
+                exact = {row["id"] for row in await connection.fetch(nearest, *arguments)}
             found += len(quick & exact)
             total += len(exact)
     return found / total if found < total else None

@@ -8,6 +8,7 @@ session among the sessions of the first five turns, and among the first five ses
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass, fields
@@ -94,3 +95,10 @@ def dialogue_line(outcomes: Sequence[Outcome]) -> str:
         one = mean([outcome for outcome in outcomes if outcome.dialogue == name and outcome.category != 5])
         parts.append(f"{name} {one.recall_10:.3f}")
     return "R@10 by dialogue: " + ", ".join(parts)
+
+
+def interval_line(outcomes: Sequence[Outcome]) -> str:
+    """Of the mean R@10: what other questions of the same kind may have given."""
+    recalls = [outcome.measured.recall_10 for outcome in outcomes if outcome.category != 5]
+    half = 1.96 * statistics.stdev(recalls) / math.sqrt(len(recalls))
+    return f"95 % interval of R@10: ± {half:.3f}"

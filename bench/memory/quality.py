@@ -16,7 +16,7 @@ from bench.memory.baselines import Baselines
 from bench.memory.dialogues import Dialogue, pool, read_first_person, read_locomo
 from bench.memory.engine import Engine, running_engine, session_map
 from bench.memory.long_messages import ask_at_the_end
-from bench.memory.measures import Outcome, category_table, dialogue_line, measure, overall_table
+from bench.memory.measures import Outcome, category_table, dialogue_line, interval_line, measure, overall_table
 from bench.memory.recipe import Recipe
 from bench.memory.server import temporary_postgres
 from bench.memory.vectors import DiskCachedEmbedder
@@ -73,7 +73,8 @@ async def _report(
     turns = sum(len(dialogue.turns) for dialogue in dialogues)
     own = [outcome for outcome in rows[ENGINE] if adversarial or outcome.category != 5]
     head = [f"\n### {title}: {len(dialogues)} dialogues, {turns} turns, {asked} questions\n", overall_table(rows)]
-    details = [] if brief else ["", category_table(own), "", dialogue_line(rows[ENGINE])]
+    lines = [dialogue_line(rows[ENGINE]), "", interval_line(rows[ENGINE])]
+    details = [] if brief else ["", category_table(own), "", *lines]
     return "\n".join(head + details)
 
 

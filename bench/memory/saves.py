@@ -1,5 +1,5 @@
 """How long it takes to save a player's world and to load one, by how much there is and how much changes; and whether
-recall is as quick and as good in a world that was loaded.
+recall is as quick and as good in a world that was loaded. A world has memories, and conversations with a summary each.
 
 Above it: `__main__`. One after another on one connection, with the service's own code.
 """
@@ -35,6 +35,29 @@ FEW = 50
 QUESTIONS = 60
 RESULTS = 10
 PERSONA = "persona"
+CONVERSATIONS, TURNS = 20, 100
+
+_TURNS = """
+WITH said AS (
+    INSERT INTO memory.turns (
+        tenant_id, message_id, conversation_id, persona_id, player_id, role, content, created_at
+    )
+    SELECT
+        $1, 'turn-' || c || '-' || t, 'conversation-' || c, $2, $3, CASE t % 2 WHEN 1 THEN 'user' ELSE 'assistant' END,
+        'what was said as number ' || t, now()
+    FROM generate_series(1, $4::integer) AS c, generate_series(1, $5::integer) AS t
+    RETURNING tenant_id, message_id
+)
+-- As if memories had been made of them: a load makes none.
+INSERT INTO memory.sources (tenant_id, message_id) SELECT tenant_id, message_id FROM said
+"""
+_SUMMARIES = """
+INSERT INTO memory.summaries (tenant_id, conversation_id, persona_id, player_id, content, upto_position)
+SELECT tenant_id, conversation_id, persona_id, player_id, 'what was said before', max(position)
+FROM memory.turns
+GROUP BY tenant_id, conversation_id, persona_id, player_id
+"""
+
 HEADER = (
     "| memories | save ms, median / worst of 50 | recall p50 ms before | load: 1,000 go, s | 1,000 come back, s"
     " | recall p50 ms then | all go, s | 50 left: recall p50 ms, found of 10 | all come back, s |\n"
@@ -57,6 +80,12 @@ class Bench:
         connection = await connect_for_copy(self.dsn)
         await add_crowd(connection, self.material, prefix, count, self.model, seed)
         await connection.execute("UPDATE memory.memories SET persona_id = $1 WHERE persona_id = $2", PERSONA, prefix)
+        await connection.close()
+
+    async def talk(self) -> None:
+        connection = await connect_for_copy(self.dsn)
+        await connection.execute(_TURNS, TENANT, PERSONA, PLAYER, CONVERSATIONS, TURNS)
+        await connection.execute(_SUMMARIES)
         await connection.close()
 
     async def save(self) -> str:
@@ -97,8 +126,9 @@ async def run_saves(cache: Path, sizes: Sequence[int]) -> None:
 
 async def _line(bench: Bench, size: int) -> str:
     nothing = await bench.save()
+    await bench.talk()
     await bench.add(size, "first", 1)
-    await keep_up(bench.engine, bench.model)
+    await keep_up(bench.engine, bench.model, bench.material.dimension)
     before, _ = await bench.recall()
     times = []
     for _ in range(SAVES):

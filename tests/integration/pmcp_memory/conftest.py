@@ -111,6 +111,20 @@ class Service:
         assert answer.status_code == 200, answer.text
         return [memory["content"] for memory in answer.json()["memories"]]
 
+    async def records(self, player_id: str = "p1") -> dict[str, list[Any]]:
+        """All that is kept of a player, of all pages, by kind."""
+        kept: dict[str, list[Any]] = {"memories": [], "turns": [], "summaries": [], "waiting": []}
+        params: dict[str, str] = {}
+        while True:
+            answer = await self.http.get(f"/v1/local/players/{player_id}/records", params=params)
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            for kind, records in kept.items():
+                records += page[kind]
+            if page["next"] is None:
+                return kept
+            params["after"] = page["next"]
+
 
 @pytest.fixture
 async def service(

@@ -144,7 +144,6 @@ OPERATIONS = {
     "search shared": ("post", "/v1/{tenant}/shared-memories/search"),
     "shared stats": ("get", "/v1/{tenant}/shared-memories/stats"),
     "export page": ("get", "/v1/{tenant}/players/{player_id}/records"),
-    "export": ("get", "/v1/{tenant}/players/{player_id}/export"),
     "erase": ("delete", "/v1/{tenant}/players/{player_id}"),
 }
 

@@ -92,7 +92,7 @@ async def test_nothing_private_is_found_counted_listed_or_exported_by_another(
     exchanges = await service.http.get("/v1/local/conversations/c1/exchanges", params=who)
     assert "canary" not in exchanges.text
     if "player_id" in other:
-        assert "canary" not in (await service.http.get("/v1/local/players/p2/export")).text
+        assert "canary" not in str(await service.records("p2"))
 
 
 async def test_erasing_one_player_leaves_the_other_of_the_same_conversation(service: Service) -> None:

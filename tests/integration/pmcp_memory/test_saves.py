@@ -125,36 +125,6 @@ async def test_what_was_never_saved_is_not_lost_by_loading(service: Service) -> 
     assert await remembered(service) == {"I own a red horse"}
 
 
-async def test_a_message_that_is_remembered_late_belongs_to_its_moment(service: Service) -> None:
-    first = service.turn("I own a red horse")
-    await service.commit(first)
-    early = await save(service)
-    second = service.turn("I own a blue boat")
-    await service.commit(second)
-    late = await save(service)
-    await service.remember(first, second)
-
-    await load(service, early)
-    assert await remembered(service) == {"I own a red horse"}
-    await load(service, late)
-    assert await remembered(service) == {"I own a red horse", "I own a blue boat"}
-
-
-async def test_a_message_that_came_back_before_it_was_remembered_is_remembered_in_both_worlds(service: Service) -> None:
-    nothing = await save(service)
-    turn = service.turn("I own a red horse")
-    await service.commit(turn)
-    one = await save(service)
-    await load(service, nothing)
-    assert (await service.remember(turn)).status_code == 404
-    # It comes back, and is remembered by the way.
-    await load(service, one)
-    assert await remembered(service) == {"I own a red horse"}
-    await load(service, nothing)
-    await load(service, one)
-    assert await remembered(service) == {"I own a red horse"}
-
-
 async def test_a_message_told_again_stays_put_away(service: Service) -> None:
     early = await save(service)
     turn = await service.learn("I own a red horse")
@@ -277,7 +247,7 @@ async def test_an_export_has_what_is_put_away(service: Service) -> None:
     early = await save(service)
     await service.learn("I own a red horse")
     await load(service, early)
-    document = (await service.http.get("/v1/local/players/p1/export")).json()
+    document = await service.records()
     assert [turn["content"] for turn in document["turns"]] == ["I own a red horse"]
     assert [memory["content"] for memory in document["memories"]] == ["I own a red horse"]
 

@@ -17,6 +17,7 @@ from pmcp_common.contracts.memory_tending import DecaySwitch, FadeRequest, Prune
 from pmcp_common.postgres import connect_pool
 from pmcp_memory.database import Database
 from pmcp_memory.decay import DecayMode
+from pmcp_memory.pruning import Bounds
 from pmcp_memory.store import MIGRATIONS, MemoryStore, NewMemory
 from pmcp_memory.tending import Rules, Tending
 from pmcp_memory.tending_store import TendingStore
@@ -110,6 +111,16 @@ async def test_900_memories_become_800_with_true_averages(ground: Ground) -> Non
     assert await ground.count() == 800
 
 
+async def test_a_limit_that_is_no_multiple_of_ten_has_one_beginning(ground: Ground) -> None:
+    await ground.remember(13)
+    tending = ground.replica(max_when_asked=15)
+    outlook = await tending.outlook(T, "aria", "p1")
+    assert (outlook.needs_pruning, outlook.target_count, outlook.would_prune) == (True, 12, 1)
+    assert (await tending.prune_all(T, dry_run=True)).memories_pruned == 1
+    assert (await tending.prune(T, asked())).memories_after == 12
+    assert (await tending.prune(T, asked())).reason == "12 memories: pruning begins at 13"
+
+
 async def test_within_an_hour_only_force_prunes_again_and_never_below_the_target(ground: Ground) -> None:
     await ground.remember(900)
     assert (await ground.replica().prune(T, asked())).memories_pruned == 100
@@ -183,10 +194,10 @@ async def test_an_owner_that_cannot_be_pruned_is_counted_and_the_others_are(
     tending = ground.replica()
     prune = tending._prune
 
-    async def fails_once(owner: Any, limit: int, *, force: bool) -> Any:
+    async def fails_once(owner: Any, bounds: Bounds, *, force: bool) -> Any:
         if owner.player_id == "p1":
             raise MemoryFailed("no")
-        return await prune(owner, limit, force=force)
+        return await prune(owner, bounds, force=force)
 
     monkeypatch.setattr(tending, "_prune", fails_once)
     done = await tending.prune_all(T)

@@ -277,6 +277,19 @@ async def test_a_large_memory_gets_an_index_of_its_own_and_loses_it_when_small_a
     assert await house.pool.fetchval("SELECT to_regclass('memory.' || $1)::text", index["index_name"]) is None
 
 
+async def test_idle_indexes_are_of_one_player_or_of_everybody(house: House) -> None:
+    for player in ("p1", "p2"):
+        await house.remember(*(f"fact {number}" for number in range(120)), player=player)
+    await house.upkeep(exact=100).run_once()
+    await house.pool.execute("DELETE FROM memory.memories WHERE content >= 'fact 5'")
+    everybody = await house.upkeep_store.idle_indexes(200)
+    (own,) = await house.upkeep_store.idle_indexes(200, "local", "p1")
+    assert len(everybody) == 2
+    assert [own] == await house.upkeep_store.indexes_of("local", "p1")
+    assert await house.upkeep_store.idle_indexes(200, "elsewhere", "p1") == []
+    assert await house.upkeep_store.idle_indexes(20) == []
+
+
 async def test_an_odd_player_id_is_quoted_in_its_index(house: House) -> None:
     await house.remember(*(f"fact {number}" for number in range(120)), player="p'; DROP TABLE memory.turns; --")
     await house.upkeep(exact=100).run_once()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -137,6 +138,17 @@ async def test_saving_again_under_an_id_and_loading_again_for_one_leaving_change
     relationship = (await with_player(service)).relationship
     assert relationship is not None
     assert relationship.interaction_count == 2
+
+
+async def test_a_save_waits_for_nobody_who_is_changing_a_persona_and_holds_what_was_before(service: Service) -> None:
+    await talk(service, "t1")
+    async with service.rows.transaction(), asyncio.timeout(5):
+        await service.rows.execute("SELECT 1 FROM persona.personas FOR NO KEY UPDATE")
+        await service.rows.execute("UPDATE persona.emotions SET mood = -1")
+        assert await save(service) == {"interaction_states": 1, "relationships": 1, "emotions": 1}
+    before = (await mood(service)).mood
+    await load(service)
+    assert (before, (await mood(service)).mood > 0) == (-1, True)
 
 
 async def test_a_turn_told_late_or_twice_counts_once_after_a_load(service: Service) -> None:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.memory.measures import Measured, Outcome, category_table, dialogue_line, mean, measure, overall_table
+from bench.memory.measures import (
+    Measured,
+    Outcome,
+    category_table,
+    dialogue_line,
+    interval_line,
+    mean,
+    measure,
+    overall_table,
+)
 
 SESSIONS = {f"t{number}": number // 10 for number in range(100)}
 
@@ -49,3 +58,10 @@ def test_tables_keep_adversarial_questions_apart() -> None:
     assert "| adversarial | 1 | 0.000" in category_table(outcomes)
     assert dialogue_line(outcomes) == "R@10 by dialogue: one 1.000, two 1.000"
     assert mean(outcomes).recall_5 == pytest.approx(2 / 3)
+
+
+def test_the_interval_of_a_mean_is_narrower_with_more_questions() -> None:
+    good, bad = (Outcome("one", 4, Measured(*[value] * 8)) for value in (1.0, 0.0))
+    assert interval_line([good, bad] * 50) == "95 % interval of R@10: ± 0.098"
+    assert interval_line([good, bad] * 5000) == "95 % interval of R@10: ± 0.010"
+    assert interval_line([good] * 9) == "95 % interval of R@10: ± 0.000"

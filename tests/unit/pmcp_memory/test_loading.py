@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from pmcp_common.contracts.errors import NotFound
+from pmcp_common.contracts.memories import MAX_MESSAGES_PER_REMEMBER
 from pmcp_common.contracts.saves import SaveRecord, SaveWorld, WorldLoaded
 from pmcp_memory.loading import MANY_MEMORIES, Loading
 from pmcp_memory.saves_store import Loaded
@@ -32,11 +31,12 @@ class Service:
     async def count_back(self, _tenant: str, _player: str, _save_id: str) -> int:
         return self._back
 
-    async def indexes_of(self, _tenant: str, _player: str) -> list[str]:
+    async def indexes_of(self, tenant: str, player_id: str) -> list[str]:
+        assert (tenant, player_id) == ("local", "p1")
         return ["own"]
 
-    async def idle_indexes(self, fewer_than: int) -> list[str]:
-        assert fewer_than == 10
+    async def idle_indexes(self, exact_memories: int, tenant: str, player_id: str) -> list[str]:
+        assert (exact_memories, tenant, player_id) == (20, "local", "p1")
         return ["idle"]
 
     async def drop_index(self, name: str) -> None:
@@ -80,9 +80,15 @@ async def test_an_index_over_what_has_gone_is_dropped() -> None:
     assert service.done == ["load", "drop idle"]
 
 
-@pytest.mark.parametrize("forgotten", [False, True])
-async def test_messages_that_come_back_are_remembered_if_they_can_be(forgotten: bool) -> None:
+async def test_messages_that_come_back_are_remembered_as_many_at_once_as_may_be() -> None:
+    many = [f"m{number}" for number in range(MAX_MESSAGES_PER_REMEMBER + 1)]
+    service = Service(not_remembered=many)
+    assert (await load(service)).save == RECORD
+    assert service.done == ["load", f"remember {' '.join(many[:-1])}", f"remember {many[-1]}"]
+
+
+async def test_messages_that_cannot_be_remembered_do_not_undo_the_load() -> None:
     service = Service(not_remembered=["m1", "m2"])
-    service.forgotten = forgotten
+    service.forgotten = True
     assert (await load(service)).save == RECORD
     assert service.done == ["load", "remember m1 m2"]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pmcp_common.contracts.personas import Persona, Priority
 from pmcp_persona import emotion, interaction, relationship
 from pmcp_persona.interaction import Standing
-from pmcp_persona.saved_state import Between, PersonaState, at_rest, from_json, from_then, to_json
+from pmcp_persona.relationship import Pair
+from pmcp_persona.saved_state import PersonaState, at_rest, from_json, from_then, to_json
 
 THEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ARIA = Persona(id="aria", version=1, name="Aria", energy=150, available_time=600, created_at=THEN)
-PAIR = Between("player", "aria", "p1")
+PAIR = Pair("local", "player", "aria", "p1")
 SECONDS = st.floats(0, 10_000, allow_nan=False)
 
 
@@ -27,7 +29,33 @@ def world(energy: float, seconds: float, cooldown: float | None) -> PersonaState
 @given(energy=st.floats(0, 150), seconds=st.floats(0, 600), cooldown=st.none() | SECONDS)
 def test_what_is_written_is_read(energy: float, seconds: float, cooldown: float | None) -> None:
     state = world(energy, seconds, cooldown)
-    assert from_json(to_json(state)) == state
+    assert from_json(orjson.loads(orjson.dumps(to_json(state))), "local") == state
+
+
+def test_what_an_earlier_release_has_written_is_read() -> None:
+    then = "2026-03-01T12:00:00+00:00"
+    standing = {
+        "interest_level": 50.0,
+        "interaction_fatigue": 3.5,
+        "current_priority": "social",
+        "available_seconds": 600.0,
+        "social_energy": 40.0,
+        "cooldown_until": "2026-03-01T12:00:05.000001+00:00",
+        "last_updated": then,
+    }
+    bond = {
+        **dict.fromkeys(("affinity", "trust", "respect", "intimacy", "total_seconds", "talk_seconds"), 0.0),
+        "relationship_type": "stranger",
+        "interaction_count": 0,
+        "first_meeting": then,
+        "last_interaction": then,
+    }
+    written = {
+        "standings": [{"persona_id": "aria", "towards": "p1", **standing}],
+        "bonds": [{"kind": "player", "first_id": "aria", "second_id": "p1", **bond}],
+        "feelings": [{"persona_id": "aria", **emotion.BASELINE, "last_updated": then}],
+    }
+    assert from_json(written, "local") == world(40.0, 600.0, 5.000001)
 
 
 @given(cooldown=SECONDS, waited=SECONDS, later=st.integers(0, 10**9))

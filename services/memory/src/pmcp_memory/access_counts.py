@@ -13,8 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pmcp_common.clock import Clock
-from pmcp_common.contracts.errors import DomainError
-from pmcp_memory.database import DATABASE_FAILURES
+from pmcp_memory.database import surviving
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +43,8 @@ class AccessCounts:
         for (tenant, memory_id), times in noted.items():
             by_tenant.setdefault(tenant, {})[memory_id] = times
         for tenant, times_by_id in by_tenant.items():
-            try:
+            with surviving(log, "accesses not counted", memories=len(times_by_id)):
                 await self._writer.count_accesses(tenant, times_by_id, self._clock.now())
-            except DomainError as error:
-                log.warning("accesses not counted", extra={"memories": len(times_by_id), "code": error.code})
-            except DATABASE_FAILURES:
-                log.warning("accesses not counted", extra={"memories": len(times_by_id)}, exc_info=True)
 
     async def flush_every(self, seconds: float) -> None:
         """Until cancelled."""

@@ -1,4 +1,4 @@
-"""The HTTP face of single memories and of a player's data: contract models in and out, one use case a route.
+"""The HTTP face of single memories: contract models in and out, one use case a route.
 
 Stands on `keeping`; errors leave as domain errors, which the plumbing turns into problem documents.
 """
@@ -12,7 +12,6 @@ from pmcp_common.contracts.memory_life import (
     Erased,
     MemoryRecord,
     MergeMemories,
-    PlayerExport,
     StoredMemories,
     StoreMemories,
 )
@@ -47,10 +46,6 @@ def life_routes(keeping: Keeping) -> APIRouter:
         tenant: Identifier, memory_id: Identifier, persona_id: Identifier, player_id: Identifier | None = None
     ) -> Response:
         return _answer(await keeping.forget(Viewer(tenant, persona_id, player_id or ""), memory_id))
-
-    @router.get("/players/{player_id}/export", response_model=PlayerExport)
-    async def export(tenant: Identifier, player_id: Identifier) -> Response:
-        return _answer(await keeping.export(tenant, player_id))
 
     return router
 

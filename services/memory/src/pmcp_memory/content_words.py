@@ -17,11 +17,12 @@ _CHANTED = re.compile(r"([a-z]{1,3})\1{2,}")
 """The same letters three times and nothing else: "aaaa", "hahaha"."""
 
 
-def _word_list(text: str) -> frozenset[str]:
+def word_list(text: str) -> frozenset[str]:
+    """Of words between spaces."""
     return frozenset(text.split())
 
 
-FILLER = _word_list(
+FILLER = word_list(
     """
     hello hi hey hiya howdy yo sup greetings welcome good morning evening afternoon day night bye goodbye farewell ok
     okay k kk yes no yeah yea yep yup nope nah sure thanks thank thx ty you please pls well hm hmm hmmm mm mhm ah aha oh
@@ -33,7 +34,7 @@ FILLER = _word_list(
 )
 """A turn of these alone is nothing to remember."""
 
-_GRAMMAR = _word_list(
+_GRAMMAR = word_list(
     """
     i i'm i've i'll i'd me my mine myself you you're you've you'll you'd your yours yourself he he's him his himself she
     she's her hers herself it its itself we we're we've we'll us our ours they they're they've them their theirs this
@@ -44,7 +45,7 @@ _GRAMMAR = _word_list(
     most some any all both each other such out off down let let's im dont cant thats whats ur u r
     """
 )
-_PHATIC = _word_list(
+_PHATIC = word_list(
     """
     take know think guess mean say said tell told hear heard understand agree sound sounds seem seems looks course
     worries problem bad else something anything nothing thing things stuff way lot bit maybe perhaps care going go goes
@@ -55,7 +56,7 @@ _PHATIC = _word_list(
     """
 )
 """Of small talk, together with those above: "nice to meet you", "let me think", "see you tomorrow"."""
-_ANSWERS = _word_list(
+_ANSWERS = word_list(
     "yes yeah yea yep yup aye no nope nah never always sometimes not do don't did didn't am was have can"
 )
 

@@ -82,12 +82,11 @@ FROM (
     -- Held until the summary is in: whoever erases the turn finds the summary then.
     SELECT * FROM memory.turns WHERE tenant_id = $1 AND conversation_id = $2 AND message_id = $5 FOR SHARE
 ) AS t
-WHERE t.tenant_id = $1 AND t.conversation_id = $2 AND t.message_id = $5
-    AND ($4 = 0 OR EXISTS (
-        SELECT 1 FROM memory.summaries o
-        WHERE o.tenant_id = $1 AND o.conversation_id = $2 AND o.persona_id = t.persona_id AND o.player_id = t.player_id
-            AND o.version = $4
-    ))
+WHERE $4 = 0 OR EXISTS (
+    SELECT 1 FROM memory.summaries o
+    WHERE o.tenant_id = $1 AND o.conversation_id = $2 AND o.persona_id = t.persona_id AND o.player_id = t.player_id
+        AND o.version = $4
+)
 ON CONFLICT (tenant_id, player_id, persona_id, conversation_id) DO UPDATE
     SET content = excluded.content, upto_position = excluded.upto_position, version = excluded.version,
         updated_at = excluded.updated_at
@@ -111,8 +110,7 @@ DELETE FROM memory.summaries WHERE tenant_id = $1 AND player_id = $2
 
 -- name: forget_jobs
 -- Messages that were accepted and have not been seen to end hold the player's words, too.
-DELETE FROM jobs.accepted
-WHERE tenant_id = $1 AND CASE WHEN submission IS JSON OBJECT THEN submission::jsonb ->> 'player_id' = $2 END
+DELETE FROM jobs.accepted WHERE tenant_id = $1 AND jobs.told(submission) ->> 'player_id' = $2
 
 -- name: forget_prunings
 DELETE FROM memory.pruned_lately WHERE tenant_id = $1 AND player_id = $2

@@ -6,13 +6,14 @@ constraint's name; a database that does not answer is Unavailable; every other d
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
 
-from pmcp_common.contracts.errors import Conflict, InvalidParams, Unavailable
+from pmcp_common.contracts.errors import Conflict, DomainError, InvalidParams, Unavailable
 
 REFUSALS: Mapping[str, str] = {
     "turns_message_id_check": "message_id: 1..200 characters",
@@ -52,8 +53,8 @@ _AWAY = (
 """Not reachable, shutting down, over its statement time, out of connections. `InterfaceError` is
 asyncpg's word for a connection or pool that closed meanwhile."""
 
-DATABASE_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""What a loop that must go on expects of the database besides domain errors: a deadlock, say, ends one round of it."""
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What work behind the replies expects of the database besides domain errors: a deadlock, say."""
 
 SESSION_SETTINGS: Mapping[str, str] = {
     # Planning a recall takes longer than running it for a small memory; what needs the values is planned anew.
@@ -106,3 +107,14 @@ class Database:
             raise InvalidParams(rule, field=rule.partition(":")[0]) from error
         except _AWAY as error:
             raise Unavailable("The memory database is away", retry_after=1) from error
+
+
+@contextmanager
+def surviving(log: logging.Logger, outcome: str, **told: object) -> Iterator[None]:
+    """For work that is done again later, or is not missed: a refusal or a failing database is logged as `outcome`."""
+    try:
+        yield
+    except DomainError as error:
+        log.warning(outcome, extra={**told, "code": error.code})
+    except _FAILURES:
+        log.warning(outcome, extra=told, exc_info=True)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pmcp_common.contracts.memories import Role, Standing
-from pmcp_memory.content_words import answers, content_words, is_filler, words_of
+from pmcp_memory.content_words import answers, content_words, is_filler, word_list, words_of
 
 ASSISTANT_IMPORTANCE = 0.6
 ASSISTANT_MIN_CHARS = 50
@@ -36,23 +36,19 @@ _LONG_TOPIC = 4
 _ENDING_CHARS = 3
 
 
-def _word_list(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_GLAD = _word_list(
+_GLAD = word_list(
     """
     love loved loves happy glad joy joyful wonderful delighted proud hope grateful excited beautiful
     kind laugh smile enjoy enjoyed fun brave sweet thrilled friend
     """
 )
-_SAD = _word_list(
+_SAD = word_list(
     """
     hate hated hates sad afraid scared angry fear lonely alone hurt pain cry cried grief lost died death
     dead dying betrayed ashamed guilty terrible awful worried furious miss enemy killed
     """
 )
-_SIGNIFICANT = _word_list(
+_SIGNIFICANT = word_list(
     """
     my name mine i'm called born live lived family mother father sister brother daughter son wife
     husband child children friend secret promise promised remember never always forget dream quest oath

@@ -1,12 +1,8 @@
--- The statements of inspection_store.py: memories and a player's records, page by page.
+-- The statements of inspection_store.py: memories and a player's records, page by page. :record (memory_records.sql)
 
 -- name: list_memories
 -- $4 type or null  $5 visibility or null  $6 before this time  $7 and this id, or null  $8 how many. Newest first.
-SELECT
-    id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    related_personas, participants, speaker, source_message_ids || learned_from AS source_message_ids, session_id, world_time, occurred_at, created_at,
-    updated_at, accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension,
-    metadata, merged_from
+SELECT :record
 FROM memory.visible_memories($1, $2, $3)
 WHERE ($4::text IS NULL OR memory_type = $4) AND ($5::text IS NULL OR visibility = $5)
     AND ($6::timestamptz IS NULL OR (occurred_at, id) < ($6, $7::text))
@@ -18,11 +14,7 @@ SELECT occurred_at FROM memory.visible_memories($1, $2, $3) WHERE id = $4
 
 -- name: page_of_memories
 -- After id $3, at most $4.
-SELECT
-    id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    related_personas, participants, speaker, source_message_ids || learned_from AS source_message_ids, session_id, world_time, occurred_at, created_at,
-    updated_at, accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension,
-    metadata, merged_from
+SELECT :record
 FROM memory.all_memories($1, $2)
 WHERE id > $3
 ORDER BY id
@@ -46,12 +38,10 @@ LIMIT $4 OFFSET $3
 
 -- name: page_of_waiting
 -- Messages that were accepted and have not been seen to end: after the first $3, at most $4.
-SELECT job_id, told ->> 'persona_id' AS persona_id, told ->> 'message' AS content, accepted_at
-FROM (
-    SELECT job_id, accepted_at, CASE WHEN submission IS JSON OBJECT THEN submission::jsonb END AS told
-    FROM jobs.accepted
-    WHERE tenant_id = $1
-) AS waiting
-WHERE told ->> 'player_id' = $2
+SELECT
+    job_id, jobs.told(submission) ->> 'persona_id' AS persona_id, jobs.told(submission) ->> 'message' AS content,
+    accepted_at
+FROM jobs.accepted
+WHERE tenant_id = $1 AND jobs.told(submission) ->> 'player_id' = $2
 ORDER BY accepted_at, job_id
 LIMIT $4 OFFSET $3

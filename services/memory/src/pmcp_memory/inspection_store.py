@@ -16,9 +16,8 @@ import asyncpg
 from pmcp_common.contracts.errors import InvalidParams, NotFound
 from pmcp_common.contracts.memories import Turn, Visibility
 from pmcp_common.contracts.memory_life import MAX_PAGE_BYTES, ExportPage, MemoryPage, SummaryRecord, WaitingMessage
-from pmcp_common.postgres import read_queries
 from pmcp_memory.database import Database
-from pmcp_memory.memory_records import memory_record
+from pmcp_memory.memory_records import memory_record, read_record_queries
 from pmcp_memory.recall_store import Viewer
 
 _KINDS = ("memories", "turns", "summaries", "waiting")
@@ -28,7 +27,7 @@ _MAX_POSITION = 2**63 - 1
 class InspectionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queries = read_queries(files("pmcp_memory") / "inspection.sql")
+        self._queries = read_record_queries(files("pmcp_memory") / "inspection.sql")
 
     async def list_memories(
         self,

@@ -1,4 +1,4 @@
-"""The use cases of single memories: stored by a client, read, edited, merged, forgotten; a player exported.
+"""The use cases of single memories: stored by a client, read, edited, merged, forgotten.
 
 Between the API and `life_store`. Nothing here runs while a player waits for a reply.
 """
@@ -14,7 +14,6 @@ from pmcp_common.contracts.memory_life import (
     MemoryRecord,
     MemoryToStore,
     MergeMemories,
-    PlayerExport,
     StoredMemories,
     StoreMemories,
 )
@@ -59,9 +58,6 @@ class Keeping:
 
     async def forget(self, viewer: Viewer, memory_id: str) -> Erased:
         return await self._life.forget(viewer, memory_id, self._embed, self._embedder.name, self._clock.now())
-
-    async def export(self, tenant: str, player_id: str) -> PlayerExport:
-        return await self._life.export(tenant, player_id)
 
     async def _embed(self, texts: Sequence[str]) -> Sequence[Vector]:
         return await self._embedder.embed(texts, Urgency.STORE)

@@ -7,12 +7,6 @@ WHERE tenant_id = $1 AND conversation_id = $2 AND persona_id = $3 AND player_id 
 ORDER BY position
 LIMIT $5
 
--- name: lock_player
--- As in queries.sql: the world first, then one writer of a player's memories after the other.
-SELECT
-    pg_advisory_xact_lock_shared(memory.world_key($1, $3)),
-    pg_advisory_xact_lock(hashtextextended(concat_ws(chr(1), 'memory', $1::text, $2::text, $3::text), 0))
-
 -- name: hold_turns
 -- Whoever forgets or edits one of them finds then what was learned from it.
 SELECT message_id, content, created_at, metadata, learned

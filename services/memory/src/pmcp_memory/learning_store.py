@@ -22,6 +22,7 @@ from pmcp_memory.cues import cues_of
 from pmcp_memory.database import Database
 from pmcp_memory.embedding import Vector
 from pmcp_memory.placing import session_of, world_time_of
+from pmcp_memory.world import hold_memories
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class LearningStore:
         not of this conversation, or not as they were read."""
         side = Side(conversation_id, draft.persona_id, draft.player_id)
         async with self._database.connection() as connection, connection.transaction():
-            await connection.execute(self._queries["lock_player"], tenant, side.persona_id, side.player_id)
+            await hold_memories(connection, tenant, side.persona_id, side.player_id)
             turns = await connection.fetch(
                 self._queries["hold_turns"], tenant, *side.columns, sorted(set(draft.message_ids))
             )

@@ -1,19 +1,14 @@
--- The statements of life_store.py: single memories, and all of a player.
+-- The statements of life_store.py: single memories.
 
 -- name: read_memory
-SELECT
-    id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    related_personas, participants, speaker, source_message_ids || learned_from AS source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
-    accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension, metadata,
-    merged_from
+SELECT :record
 FROM memory.visible_memories($1, $2, $3)
 WHERE id = $4
 
 -- name: own_memories
 -- $4 ids: those of this player with this persona, or, with no player in $3, the persona's own; locked until the
 -- transaction ends.
-SELECT id, thread_id, ordinal, content, lead_in, visibility, importance, initial_importance, accessed_count,
-    source_message_ids, learned_from
+SELECT id, thread_id, content, visibility, source_message_ids, learned_from
 FROM memory.memories
 WHERE tenant_id = $1 AND persona_id = $2 AND player_id IS NOT DISTINCT FROM $3 AND id = ANY ($4::text[])
 ORDER BY id
@@ -179,33 +174,3 @@ SELECT conversation_id FROM had
 -- name: delete_turns
 DELETE FROM memory.turns WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
 RETURNING message_id, conversation_id, content
-
--- name: export_memories
-SELECT
-    id, persona_id, player_id, content, memory_type, importance, initial_importance, emotional_valence, visibility,
-    related_personas, participants, speaker, source_message_ids || learned_from AS source_message_ids, session_id, world_time, occurred_at, created_at, updated_at,
-    accessed_count, last_accessed, pinned, embedding_model, vector_dims(embedding) AS embedding_dimension, metadata,
-    merged_from
-FROM memory.all_memories($1, $2)
-ORDER BY occurred_at, id
-
--- name: export_turns
-SELECT message_id, conversation_id, persona_id, player_id, role, content, created_at, metadata
-FROM memory.all_turns($1, $2)
-ORDER BY position
-
--- name: export_summaries
-SELECT conversation_id, persona_id, content, updated_at
-FROM memory.summaries
-WHERE tenant_id = $1 AND player_id = $2 AND content IS NOT NULL
-ORDER BY persona_id, conversation_id
-
--- name: export_jobs
--- Messages that were accepted and have not been seen to end.
-SELECT job_id, told ->> 'persona_id' AS persona_id, told ->> 'message' AS message, accepted_at
-FROM (
-    SELECT job_id, accepted_at, CASE WHEN submission IS JSON OBJECT THEN submission::jsonb END AS told
-    FROM jobs.accepted WHERE tenant_id = $1
-) AS waiting
-WHERE told ->> 'player_id' = $2
-ORDER BY accepted_at, job_id

@@ -1,4 +1,4 @@
-"""Single memories and whole players, in rows: read, edit, merge, forget, export. Owns `life.sql`.
+"""Single memories, in rows: read, edit, merge, forget. Owns `life.sql`.
 
 Each change is one transaction over all it reaches: a forgotten memory takes its summaries, its turns and the echoes
 of its words in neighbours with it, or nothing happens. A player changes only that player's own; what the persona knows
@@ -9,27 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
 import asyncpg
 
 from pmcp_common.contracts.errors import Conflict, NotFound
-from pmcp_common.contracts.memories import Turn
-from pmcp_common.contracts.memory_life import (
-    EditMemory,
-    Erased,
-    MemoryRecord,
-    PlayerExport,
-    SummaryRecord,
-    WaitingMessage,
-)
-from pmcp_common.postgres import read_queries
+from pmcp_common.contracts.memory_life import EditMemory, Erased, MemoryRecord
 from pmcp_memory.cues import cues_of
 from pmcp_memory.database import Database
 from pmcp_memory.embedding import Vector
-from pmcp_memory.memory_records import memory_record
+from pmcp_memory.memory_records import memory_record, read_record_queries
 from pmcp_memory.placing import lead_in_of, text_to_embed
 from pmcp_memory.recall_store import Viewer
 from pmcp_memory.restating import wording_key
@@ -57,15 +48,11 @@ class _Reach:
     echoes: tuple[_Text, ...]
     """Memories with a question of it before them."""
 
-    @property
-    def content(self) -> str:
-        return self.memory.content
-
 
 class LifeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queries = read_queries(files("pmcp_memory") / "life.sql")
+        self._queries = read_record_queries(files("pmcp_memory") / "life.sql")
 
     async def read(self, viewer: Viewer, memory_id: str) -> MemoryRecord:
         """Raises NotFound, also for what the viewer may not see."""
@@ -85,7 +72,7 @@ class LifeStore:
         for _ in range(_MAX_ATTEMPTS):
             reach = await self._look(viewer, memory_id)
             text = _new_text(reach, change)
-            said = change.content if change.content != reach.content else None
+            said = change.content if change.content != reach.memory.content else None
             echoes = _echoes(reach, said) if said is not None else []
             texts = [*([] if text is None else [text]), *(text_to_embed(echo.lead_in, echo.content) for echo in echoes)]
             vectors = list(await embed(texts)) if texts else []
@@ -211,24 +198,6 @@ class LifeStore:
         owner = (viewer.tenant, viewer.persona_id, viewer.player_id)
         return len(await connection.fetch(self._queries["empty_summaries"], *owner, threads, now))
 
-    async def export(self, tenant: str, player_id: str) -> PlayerExport:
-        """Of one snapshot."""
-        async with (
-            self._database.connection() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            memories = await connection.fetch(self._queries["export_memories"], tenant, player_id)
-            turns = await connection.fetch(self._queries["export_turns"], tenant, player_id)
-            summaries = await connection.fetch(self._queries["export_summaries"], tenant, player_id)
-            waiting = await connection.fetch(self._queries["export_jobs"], tenant, player_id)
-        return PlayerExport(
-            player_id=player_id,
-            memories=tuple(memory_record(row, player_id) for row in memories),
-            turns=tuple(Turn(**dict(row)) for row in turns),
-            summaries=tuple(SummaryRecord(**dict(row)) for row in summaries),
-            waiting=tuple(_waiting(row) for row in waiting),
-        )
-
     async def _own(self, connection: Any, viewer: Viewer, ids: Sequence[str]) -> Sequence[asyncpg.Record]:
         rows: Sequence[asyncpg.Record] = await connection.fetch(
             self._queries["own_memories"], viewer.tenant, viewer.persona_id, viewer.player_id or None, list(ids)
@@ -256,8 +225,3 @@ def _echoes(reach: _Reach, content: str) -> list[_Text]:
     of the old one, else with none."""
     old, new = lead_in_of(reach.memory.content), lead_in_of(content)
     return [replace(echo, lead_in=new if echo.lead_in == old else "") for echo in reach.echoes]
-
-
-def _waiting(row: asyncpg.Record) -> WaitingMessage:
-    accepted_at = datetime.fromtimestamp(row["accepted_at"] / 1000, UTC)
-    return WaitingMessage(**{**dict(row), "accepted_at": accepted_at})

@@ -1,8 +1,8 @@
 """The use case of a load: the rows by `saves_store`, and before and after it what a large one needs.
 
-An index of a large memory is in the way of a large load: what comes back would enter it one by one (it is quicker made
-anew), and what goes leaves it full of the dead, among which a search finds too few that live. It is dropped then, and
-recall is exact until upkeep has made another.
+A player's index is in the way of a large load. Before many memories come back it is dropped, for they would enter it
+one by one, and it is quicker made anew. After many have gone it is dropped where few are left, for it is full of the
+dead, among which a search finds too few that live. Recall is exact then until upkeep makes another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 from pmcp_common.clock import Clock
 from pmcp_common.contracts.errors import DomainError
-from pmcp_common.contracts.memories import CommitResult
+from pmcp_common.contracts.memories import MAX_MESSAGES_PER_REMEMBER, CommitResult
 from pmcp_common.contracts.saves import SaveWorld, WorldLoaded
 from pmcp_memory.saves_store import SavesStore
 
@@ -28,9 +28,11 @@ class Remembers(Protocol):
 
 
 class Indexes(Protocol):
-    """Those over one large memory each; readers and writers go on while one is dropped."""
+    """Each over the memories of one player with one persona; readers and writers go on while one is dropped."""
 
-    async def idle_indexes(self, fewer_than: int) -> list[str]: ...
+    async def indexes_of(self, tenant: str, player_id: str) -> list[str]: ...
+
+    async def idle_indexes(self, exact_memories: int, tenant: str, player_id: str) -> list[str]: ...
 
     async def drop_index(self, name: str) -> None: ...
 
@@ -49,12 +51,11 @@ class Loading:
     async def load(self, tenant: str, save_id: str, leaving: SaveWorld) -> WorldLoaded:
         """Raises NotFound, Unavailable."""
         if await self._store.count_back(tenant, leaving.player_id, save_id) >= MANY_MEMORIES:
-            await self._drop(await self._store.indexes_of(tenant, leaving.player_id))
+            await self._drop(await self._indexes.indexes_of(tenant, leaving.player_id))
         loaded = await self._store.load(tenant, save_id, leaving, self._clock.now())
         if loaded.outcome.memories_hidden >= MANY_MEMORIES:
-            await self._drop(await self._indexes.idle_indexes(self._exact_memories // 2))
-        if loaded.not_remembered:
-            await self._remember(tenant, loaded.not_remembered)
+            await self._drop(await self._indexes.idle_indexes(self._exact_memories, tenant, leaving.player_id))
+        await self._remember(tenant, loaded.not_remembered)
         return loaded.outcome
 
     async def _drop(self, names: Sequence[str]) -> None:
@@ -63,8 +64,9 @@ class Loading:
             await self._indexes.drop_index(name)
 
     async def _remember(self, tenant: str, message_ids: Sequence[str]) -> None:
-        """They had been put away before a memory was made of them. That this fails does not undo the load."""
+        """They may have been put away before a memory was made of them. That this fails does not undo the load."""
         try:
-            await self._recollection.remember(tenant, message_ids)
+            for start in range(0, len(message_ids), MAX_MESSAGES_PER_REMEMBER):
+                await self._recollection.remember(tenant, message_ids[start : start + MAX_MESSAGES_PER_REMEMBER])
         except DomainError as error:
             log.warning("messages that came back are not remembered", extra={"code": error.code})

@@ -1,12 +1,17 @@
-"""A row of a memory as somebody may see it."""
+"""A row of a memory as somebody may see it, and the columns it is made of (`memory_records.sql`)."""
 
 from __future__ import annotations
 
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import asyncpg
 
 from pmcp_common.contracts.memory_life import MemoryRecord
+from pmcp_common.postgres import read_queries
+
+_COLUMNS = read_queries(files("pmcp_memory") / "memory_records.sql")["record"]
 
 _UNTOLD: dict[str, Any] = {
     "player_id": None,
@@ -17,6 +22,11 @@ _UNTOLD: dict[str, Any] = {
     "metadata": {},
     "merged_from": (),
 }
+
+
+def read_record_queries(source: Traversable) -> dict[str, str]:
+    """Statements that select `:record`."""
+    return {name: text.replace(":record", _COLUMNS) for name, text in read_queries(source).items()}
 
 
 def memory_record(row: asyncpg.Record, player_id: str) -> MemoryRecord:

@@ -14,8 +14,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Protocol
 
 from pmcp_common.clock import Clock
-from pmcp_common.contracts.errors import DomainError
-from pmcp_memory.database import DATABASE_FAILURES
+from pmcp_memory.database import surviving
 from pmcp_memory.recall_store import Viewer, Visible
 
 log = logging.getLogger(__name__)
@@ -98,10 +97,7 @@ class Outlook:
     async def _ask(self, what: Hashable, ask: Callable[[], Awaitable[object]]) -> None:
         """A failure leaves what is known, and the next question tries again."""
         try:
-            await ask()
-        except DomainError as error:
-            log.warning("outlook not renewed", extra={"code": error.code})
-        except DATABASE_FAILURES:
-            log.warning("outlook not renewed", exc_info=True)
+            with surviving(log, "outlook not renewed"):
+                await ask()
         finally:
             del self._asking[what]

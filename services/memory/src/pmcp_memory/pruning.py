@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Self
 
 SAFE_IMPORTANCE = 0.7
 SAFE_ACCESSES = 5
@@ -18,7 +19,24 @@ TRIAL = timedelta(days=30)
 PAUSE = timedelta(hours=1)
 """Between two prunings of one player's memories."""
 START_SHARE, TARGET_SHARE = 0.9, 0.8
-"""Of the limit: where pruning begins and where it stops."""
+"""Of the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Numbers of memories: pruning begins at `start` and stops at `target`."""
+
+    start: int
+    target: int
+
+    @classmethod
+    def of(cls, limit: int) -> Self:
+        """Shares of it, rounded down."""
+        return cls(int(limit * START_SHARE), int(limit * TARGET_SHARE))
+
+    def excess(self, memories: int, *, force: bool = False) -> int:
+        """How many of so many are too many. Forced, pruning begins at once."""
+        return max(memories - self.target, 0) if force or memories >= self.start else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +73,9 @@ def is_safe(memory: Prunable, now: datetime) -> bool:
     )
 
 
-def choose(memories: Sequence[Prunable], limit: int, now: datetime, *, force: bool = False) -> list[str]:
-    """Ids to forget, least worth first: none below 0.9 of the limit unless forced, else down to 0.8 of it or as far as
-    the safe ones allow."""
-    if not force and len(memories) < limit * START_SHARE:
-        return []
-    excess = max(len(memories) - int(limit * TARGET_SHARE), 0)
+def choose(memories: Sequence[Prunable], bounds: Bounds, now: datetime, *, force: bool = False) -> list[str]:
+    """Ids to forget, least worth first: as many as are too many, or as the safe ones allow."""
+    excess = bounds.excess(len(memories), force=force)
     unsafe = sorted(
         (memory for memory in memories if not is_safe(memory, now)),
         key=lambda memory: (keep_score(memory, now), memory.created_at, memory.id),

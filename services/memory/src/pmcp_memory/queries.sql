@@ -68,11 +68,11 @@ LEFT JOIN LATERAL (
 WHERE t.tenant_id = $1 AND t.message_id = ANY ($2::text[])
 ORDER BY t.persona_id, t.player_id, t.conversation_id, t.position
 
--- name: lock_player
--- Writers of one player's memories take turns: two that restate the same words must meet. The world before (saves.sql).
-SELECT
-    pg_advisory_xact_lock_shared(memory.world_key($1, $3)),
-    pg_advisory_xact_lock(hashtextextended(concat_ws(chr(1), 'memory', $1::text, $2::text, $3::text), 0))
+-- name: hold_sources
+SELECT message_id FROM memory.turns
+WHERE tenant_id = $1 AND message_id = ANY ($2::text[])
+ORDER BY position
+FOR SHARE
 
 -- name: remembered_sources
 SELECT message_id FROM memory.sources WHERE tenant_id = $1 AND message_id = ANY ($2::text[])

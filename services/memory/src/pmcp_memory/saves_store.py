@@ -1,7 +1,8 @@
 """Saves of a player's world in rows: made, listed, loaded. Owns `saves.sql`; triggers (`0009_saves`) keep the rest.
 
-A save is one number, the cut: it takes as long for a hundred thousand memories as for none. A load moves what differs
-between two worlds and touches nothing else. Both hold the player's world alone, so that every cut is exact.
+A save is one number, the cut, and copies of the summaries: it looks at each conversation once, and takes as long for a
+hundred thousand memories as for none. A load moves what differs between two worlds and touches nothing else. Both hold
+the player's world alone, so that every cut is exact.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 import asyncpg
 
 from pmcp_common.contracts.errors import Conflict, NotFound, Unavailable
-from pmcp_common.contracts.memories import MAX_MESSAGES_PER_REMEMBER
 from pmcp_common.contracts.saves import (
     MAX_AUTOMATIC_SAVES,
     MAX_SAVES,
@@ -28,6 +28,7 @@ from pmcp_common.contracts.saves import (
 )
 from pmcp_common.postgres import read_queries
 from pmcp_memory.database import Database
+from pmcp_memory.world import hold_world
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ _TRIES = 3
 class Loaded:
     outcome: WorldLoaded
     not_remembered: Sequence[str]
-    """Messages that were put away before a memory was made of them."""
+    """Messages that came back and of which there is no memory, as they were said."""
 
 
 class SavesStore:
@@ -71,11 +72,6 @@ class SavesStore:
         rows = await self._database.fetch(self._queries["count_back"], tenant, player_id, save_id)
         return int(rows[0]["memories"])
 
-    async def indexes_of(self, tenant: str, player_id: str) -> Sequence[str]:
-        """Over this player's memories alone."""
-        rows = await self._database.fetch(self._queries["indexes_of"], tenant, player_id)
-        return [row["index_name"] for row in rows]
-
     async def load(self, tenant: str, save_id: str, leaving: SaveWorld, now: datetime) -> Loaded:
         """All or nothing. Raises NotFound, and Unavailable when others were always faster."""
         for _ in range(_TRIES):
@@ -102,7 +98,7 @@ class SavesStore:
             await self._fetch(connection, "own_sources", tenant, [row["id"] for row in back])
             await self._fetch(connection, "restore_summaries", *world, save_id, now)
             messages = [row["message_id"] for row in shown]
-            left_out = await self._fetch(connection, "not_remembered", tenant, messages, MAX_MESSAGES_PER_REMEMBER)
+            left_out = await self._fetch(connection, "not_remembered", tenant, messages)
         outcome = WorldLoaded(
             save=_record(save),
             turns_shown=len(shown),
@@ -115,7 +111,7 @@ class SavesStore:
     @asynccontextmanager
     async def _holding(self, tenant: str, player_id: str) -> AsyncIterator[Any]:
         async with self._database.connection() as connection, connection.transaction():
-            await self._fetch(connection, "hold_world", tenant, player_id)
+            await hold_world(connection, tenant, player_id)
             yield connection
 
     async def _write(

@@ -22,12 +22,9 @@ from pmcp_memory.database import Database
 from pmcp_memory.embedding import Vector
 from pmcp_memory.placing import Place, StoredTurn
 from pmcp_memory.restating import may_be_merged, older_wording_key, wording_key
+from pmcp_memory.world import hold_memories
 
 MIGRATIONS = files("pmcp_memory") / "migrations"
-_HOLD_SOURCES = (
-    "SELECT message_id FROM memory.turns WHERE tenant_id = $1 AND message_id = ANY ($2::text[]) ORDER BY position"
-    " FOR SHARE"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class MemoryStore:
         async with self._database.connection() as connection, connection.transaction():
             # In one order for all: two writers must not wait for each other.
             for persona_id, player_id in sorted(groups, key=lambda group: (group[0], group[1] or "")):
-                await connection.execute(self._queries["lock_player"], tenant, persona_id, player_id)
+                await hold_memories(connection, tenant, persona_id, player_id)
             for group in groups.values():
                 stored += await self._add_group(connection, tenant, embedding_model, group, now)
         return stored
@@ -165,7 +162,7 @@ class MemoryStore:
         since they were read."""
         lead_ins = [memory.place.lead_in_from for memory in memories if memory.place is not None]
         sources = {one for one in [*(memory.source for memory in memories), *lead_ins] if one is not None}
-        held = await connection.fetch(_HOLD_SOURCES, tenant, sorted(sources))
+        held = await connection.fetch(self._queries["hold_sources"], tenant, sorted(sources))
         missing = sorted(sources - {row["message_id"] for row in held})
         if missing:
             raise NotFound("A turn to remember was forgotten", message_ids=missing)

@@ -30,7 +30,7 @@ from pmcp_common.contracts.memory_tending import (
     PruneRequest,
 )
 from pmcp_memory.decay import LONG_DAYS, DecayMode, decayed
-from pmcp_memory.pruning import PAUSE, START_SHARE, TARGET_SHARE, Prunable, choose
+from pmcp_memory.pruning import PAUSE, Bounds, Prunable, choose
 from pmcp_memory.tending_store import Deleted, Owner, Store, TendingStore
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,8 @@ class Tending:
         self._store = store
         self._clock = clock
         self._rules = rules
+        self._by_itself = Bounds.of(rules.max_memories)
+        self._when_asked = Bounds.of(rules.max_when_asked)
 
     async def decay_due(self, renew: Callable[[], Awaitable[None]]) -> None:
         """A cycle of every tenant whose time has come. `renew` between batches: raises when another replica works."""
@@ -72,7 +74,7 @@ class Tending:
         if not self._rules.auto_pruning:
             return
         by_tenant: dict[str, list[Owner]] = {}
-        for owner in await self._store.crowded_anywhere(int(self._rules.max_memories * START_SHARE)):
+        for owner in await self._store.crowded_anywhere(self._by_itself.start):
             by_tenant.setdefault(owner.tenant, []).append(owner)
         for tenant, owners in by_tenant.items():
             await self._auto_prune(tenant, owners, renew)
@@ -81,7 +83,7 @@ class Tending:
         """How many owners lost something."""
         pruned = 0
         for owner in owners:
-            done = await self._prune(owner, self._rules.max_memories, force=False)
+            done = await self._prune(owner, self._by_itself, force=False)
             pruned += done.memories_pruned > 0
             log.info("pruned", extra={"memories": done.memories_pruned, "of": done.memories_before})
             await renew()
@@ -116,8 +118,8 @@ class Tending:
         cycle = await self._cycle(tenant, _no_pause)
         auto_prunes = 0
         if self._rules.auto_pruning:
-            least = self._rules.max_memories * START_SHARE
-            crowded = [owner for owner, memories in (await self._store.owners(tenant)).items() if memories >= least]
+            owners = await self._store.owners(tenant)
+            crowded = [owner for owner, memories in owners.items() if self._by_itself.excess(memories)]
             auto_prunes = await self._auto_prune(tenant, crowded, _no_pause)
         return CycleDone(cycle=cycle, auto_prunes=auto_prunes)
 
@@ -153,20 +155,20 @@ class Tending:
             interval_hours=self._rules.decay_every / timedelta(hours=1),
             max_decay_days=LONG_DAYS,
             auto_pruning=self._rules.auto_pruning,
-            auto_prune_threshold=int(self._rules.max_memories * START_SHARE),
+            auto_prune_threshold=self._by_itself.start,
         )
 
     async def prune(self, tenant: str, request: PruneRequest) -> Pruned:
         owner = Owner(tenant, request.persona_id, request.player_id)
-        return await self._prune(owner, self._rules.max_when_asked, force=request.force)
+        return await self._prune(owner, self._when_asked, force=request.force)
 
     async def prune_all(self, tenant: str, *, dry_run: bool = False) -> PrunedAll:
         """Every owner's; one whose memories cannot be pruned does not keep the others' from it. `dry_run`: nothing is
         changed, the numbers say what would be."""
-        started, limit = self._clock.monotonic(), self._rules.max_when_asked
+        started = self._clock.monotonic()
         owners = await self._store.owners(tenant)
         pruned = errors = 0
-        for owner in [owner for owner, memories in owners.items() if memories >= limit * START_SHARE]:
+        for owner in [owner for owner, memories in owners.items() if self._when_asked.excess(memories)]:
             try:
                 pruned += await (self._would_prune(owner) if dry_run else self._prune_asked(owner))
             except DomainError as error:
@@ -184,23 +186,22 @@ class Tending:
         )
 
     async def _prune_asked(self, owner: Owner) -> int:
-        return (await self._prune(owner, self._rules.max_when_asked, force=False)).memories_pruned
+        return (await self._prune(owner, self._when_asked, force=False)).memories_pruned
 
     async def _would_prune(self, owner: Owner) -> int:
-        limit, now = self._rules.max_when_asked, self._clock.now()
-        store = await self._store.look(owner, int(limit * START_SHARE))
-        return 0 if _refusal(store, limit, now, force=False) else len(choose(store.memories, limit, now))
+        bounds, now = self._when_asked, self._clock.now()
+        store = await self._store.look(owner, bounds.start)
+        return 0 if _refusal(store, bounds, now, force=False) else len(choose(store.memories, bounds, now))
 
     async def outlook(self, tenant: str, persona_id: str, player_id: str | None) -> PruneOutlook:
-        limit = self._rules.max_when_asked
-        start = int(limit * START_SHARE)
-        store = await self._store.look(Owner(tenant, persona_id, player_id), start)
-        chosen = set(choose(store.memories, limit, self._clock.now()))
+        bounds = self._when_asked
+        store = await self._store.look(Owner(tenant, persona_id, player_id), bounds.start)
+        chosen = set(choose(store.memories, bounds, self._clock.now()))
         importances = [memory.importance for memory in store.memories if memory.id in chosen]
         return PruneOutlook(
-            needs_pruning=store.count >= start,
+            needs_pruning=bounds.excess(store.count) > 0,
             current_count=store.count,
-            target_count=int(limit * TARGET_SHARE),
+            target_count=bounds.target,
             would_prune=len(importances),
             average_importance=_average(importances),
             least_importance=min(importances, default=None),
@@ -218,32 +219,30 @@ class Tending:
             personas=tuple(PersonaPruned(persona_id=one.persona_id, pruned_at=one.pruned_at) for one in rows),
         )
 
-    async def _prune(self, owner: Owner, limit: int, *, force: bool) -> Pruned:
+    async def _prune(self, owner: Owner, bounds: Bounds, *, force: bool) -> Pruned:
         now, started = self._clock.now(), self._clock.monotonic()
         refusal, seen = "", 0
 
         def chosen(store: Store) -> Sequence[str] | None:
             nonlocal refusal, seen
-            seen, refusal = store.count, _refusal(store, limit, now, force=force)
-            return None if refusal else choose(store.memories, limit, now, force=force)
+            seen, refusal = store.count, _refusal(store, bounds, now, force=force)
+            return None if refusal else choose(store.memories, bounds, now, force=force)
 
         def seconds() -> float:
             return round(self._clock.monotonic() - started, 6)
 
-        deleted = await self._store.prune(owner, int(limit * TARGET_SHARE), chosen, seconds, now)
+        deleted = await self._store.prune(owner, bounds.target, chosen, seconds, now)
         if deleted is None:
             return _untouched(refusal, seen, seconds())
         return _report(deleted, seconds())
 
 
-def _refusal(store: Store, limit: int, now: datetime, *, force: bool) -> str:
-    """Why nothing is pruned; empty: something is."""
-    start, target = int(limit * START_SHARE), int(limit * TARGET_SHARE)
-    if force:
-        return "" if store.count > target else f"{store.count} memories: pruning stops at {target}"
-    if store.count < start:
-        return f"{store.count} memories: pruning begins at {start}"
-    if store.pruned_at is not None and now - store.pruned_at < PAUSE:
+def _refusal(store: Store, bounds: Bounds, now: datetime, *, force: bool) -> str:
+    """Why nothing is pruned; empty: something is, if not all are safe."""
+    if not bounds.excess(store.count, force=force):
+        until = f"pruning stops at {bounds.target}" if force else f"pruning begins at {bounds.start}"
+        return f"{store.count} memories: {until}"
+    if not force and store.pruned_at is not None and now - store.pruned_at < PAUSE:
         return "Pruned less than an hour ago"
     return ""
 

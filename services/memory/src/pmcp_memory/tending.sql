@@ -84,7 +84,7 @@ SELECT
     (SELECT count(*) FROM faded) AS decayed
 
 -- name: lock_pruning
--- Two that prune the same memories take turns: the figures of both are true then. The player's world before (saves.sql).
+-- Two that prune the same memories take turns: the figures of both are true then. The player's world before (world.sql).
 SELECT
     pg_advisory_xact_lock_shared(memory.world_key($1, $3)),
     pg_advisory_xact_lock(hashtextextended(concat_ws(chr(1), 'pruning', $1::text, $2::text, $3::text), 0))

@@ -15,8 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pmcp_common.clock import Clock
-from pmcp_common.contracts.errors import DomainError
-from pmcp_memory.database import DATABASE_FAILURES
+from pmcp_memory.database import surviving
 from pmcp_memory.embedding import Embedder, Urgency
 from pmcp_memory.model_store import ModelStore
 from pmcp_memory.placing import text_to_embed
@@ -76,11 +75,8 @@ class Upkeep:
         while True:
             await asyncio.sleep(seconds)
             try:
-                await self.run_once()
-            except DomainError as error:
-                log.warning("upkeep put off", extra={"code": error.code})
-            except DATABASE_FAILURES:
-                log.warning("upkeep put off", exc_info=True)
+                with surviving(log, "upkeep put off"):
+                    await self.run_once()
             except LeaseLost:
                 log.info("upkeep goes on elsewhere")
 
@@ -99,12 +95,8 @@ class Upkeep:
 
     async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
         """What fails in it is tried again next time, and does not keep the others from running."""
-        try:
+        with surviving(log, "a step of upkeep put off", step=step.__name__):
             await step()
-        except DomainError as error:
-            log.warning("a step of upkeep put off", extra={"step": step.__name__, "code": error.code})
-        except DATABASE_FAILURES:
-            log.warning("a step of upkeep put off", extra={"step": step.__name__}, exc_info=True)
 
     async def _is_our_model_agreed(self) -> bool:
         """Of replicas with different models, those with the agreed one embed and index for all; the others would undo
@@ -137,7 +129,7 @@ class Upkeep:
 
     async def _index_large(self) -> None:
         """Exact search up to a size, an index of one's own above it; back again below half of it."""
-        for name in await self._store.idle_indexes(self._exact_memories // 2):
+        for name in await self._store.idle_indexes(self._exact_memories):
             await self._store.drop_index(name)
         model = self._embedder.name
         if not await self._is_our_model_agreed():

@@ -46,15 +46,20 @@ WHERE i.index_name IS NULL OR NOT EXISTS (
     SELECT 1 FROM pg_index x WHERE x.indexrelid = to_regclass('memory.' || i.index_name) AND x.indisvalid
 )
 
+-- name: indexes_of
+-- Over the memories of one player.
+SELECT index_name FROM memory.near_indexes WHERE tenant_id = $1 AND player_id = $2
+
 -- name: idle_indexes
--- Over fewer than $1 vectors now.
+-- Of tenant $2 and player $3, or (null) of all: over fewer vectors now than half of the $1 that are searched exactly.
 SELECT i.index_name
 FROM memory.near_indexes i
-WHERE (
-    SELECT count(*) FROM memory.memories m
-    WHERE m.tenant_id = i.tenant_id AND m.persona_id = i.persona_id AND m.player_id = i.player_id
-        AND m.embedding_model = i.embedding_model
-) < $1
+WHERE ($2::text IS NULL OR i.tenant_id = $2 AND i.player_id = $3::text)
+    AND (
+        SELECT count(*) FROM memory.memories m
+        WHERE m.tenant_id = i.tenant_id AND m.persona_id = i.persona_id AND m.player_id = i.player_id
+            AND m.embedding_model = i.embedding_model
+    ) < $1::integer / 2
 
 -- name: index_statement
 -- The text of the CREATE INDEX of one player's vectors of model $4; $5 its name. The expression and its conditions are

@@ -85,9 +85,16 @@ class UpkeepStore:
         """Those with so many vectors of the model and no whole index over them."""
         return [Owner(*row) for row in await self._fetch("crowded_players", at_least, model, MAX_INDEX_DIMENSION)]
 
-    async def idle_indexes(self, fewer_than: int) -> list[str]:
-        """Names of indexes over fewer vectors, or that no player has any more."""
-        return [row["index_name"] for row in await self._fetch("idle_indexes", fewer_than)]
+    async def indexes_of(self, tenant: str, player_id: str) -> list[str]:
+        """Names of those over this player's vectors alone."""
+        return [row["index_name"] for row in await self._fetch("indexes_of", tenant, player_id)]
+
+    async def idle_indexes(
+        self, exact_memories: int, tenant: str | None = None, player_id: str | None = None
+    ) -> list[str]:
+        """Names of indexes over fewer vectors than half of `exact_memories`, which are searched without one: of this
+        player, or of everybody."""
+        return [row["index_name"] for row in await self._fetch("idle_indexes", exact_memories, tenant, player_id)]
 
     async def make_index(self, owner: Owner, model: str, name: str) -> None:
         """Takes seconds to minutes; readers and writers go on meanwhile. A broken one of this name goes first."""

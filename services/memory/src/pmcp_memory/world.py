@@ -1,6 +1,6 @@
-"""A player's world: the lock of whoever writes into it, and what forgetting takes out of its other moments.
+"""A player's world: the locks of whoever writes into it, and what forgetting takes out of its other moments.
 
-Shares `saves.sql` with `saves_store`. Every function runs inside the caller's transaction.
+Owns `world.sql`. Every function runs inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from pmcp_common.postgres import read_queries
 from pmcp_memory.recall_store import Viewer
 
-_QUERIES = read_queries(files("pmcp_memory") / "saves.sql")
+_QUERIES = read_queries(files("pmcp_memory") / "world.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ async def enter_world(connection: Any, tenant: str, player_id: str) -> None:
 async def hold_world(connection: Any, tenant: str, player_id: str) -> None:
     """Alone."""
     await connection.execute(_QUERIES["hold_world"], tenant, player_id)
+
+
+async def hold_memories(connection: Any, tenant: str, persona_id: str, player_id: str | None) -> None:
+    """Of one player with one persona, alone among those that make such; the world is entered first."""
+    await connection.execute(_QUERIES["hold_memories"], tenant, persona_id, player_id)
 
 
 async def messages_elsewhere(connection: Any, viewer: Viewer, memory_id: str) -> tuple[set[str], set[str]]:

@@ -44,6 +44,15 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield _Transaction(connection, self._queries)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Rows]:
+        """Every statement sees the same moment; nothing is held, and nothing can be written."""
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield _Transaction(connection, self._queries)
+
     async def check(self) -> None:
         """Returns when Postgres answers."""
         async with self.connection() as connection:

@@ -30,8 +30,8 @@ from pmcp_persona import compatibility, emotion, emotion_rows, interaction, rela
 from pmcp_persona.database import Database, Rows
 from pmcp_persona.emotion import BASELINE
 from pmcp_persona.interaction import Standing
-from pmcp_persona.relationship import Bond
-from pmcp_persona.relationship_rows import Pair, Told
+from pmcp_persona.relationship import Bond, Pair
+from pmcp_persona.relationship_rows import Told
 from pmcp_persona.store import WORLD, Acquaintance, find, find_for_turn, hold, write_standing
 from pmcp_persona.turn_effects import Inner, Turn, after_turn, unmet
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 
+from pmcp_common.contracts.errors import InvalidParams
 from pmcp_common.contracts.relationships import RelationshipType
 
 FULL_WEIGHT_MINUTES = 30.0
@@ -40,6 +42,33 @@ STRENGTHS = {
 """The middle of what each type stands for; how hostile, for a rival or enemy. Of a role it says nothing."""
 ACQUAINTED_FROM_COUNT = 3
 """Two who met less often are strangers, unless their feelings already say otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Who: two personas, the lesser id first, or a persona and a player."""
+
+    tenant: str
+    kind: str
+    first_id: str
+    second_id: str
+
+    @classmethod
+    def of_personas(cls, tenant: str, one: str, other: str) -> Self:
+        if one == other:
+            raise InvalidParams("A persona has no relationship with itself")
+        return cls(tenant, "persona", *sorted((one, other)))
+
+    @classmethod
+    def with_player(cls, tenant: str, persona_id: str, player_id: str) -> Self:
+        return cls(tenant, "player", persona_id, player_id)
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        return self.tenant, self.kind, self.first_id, self.second_id
+
+    def other_than(self, persona_id: str) -> str:
+        return self.second_id if persona_id == self.first_id else self.first_id
 
 
 @dataclass(frozen=True, slots=True)

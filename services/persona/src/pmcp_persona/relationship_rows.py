@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
 
 import asyncpg
 
-from pmcp_common.contracts.errors import InvalidParams
 from pmcp_common.contracts.relationships import (
     ActivePersona,
     Relationship,
@@ -19,39 +17,12 @@ from pmcp_common.contracts.relationships import (
 )
 from pmcp_persona import relationship
 from pmcp_persona.database import Rows
-from pmcp_persona.relationship import Bond
+from pmcp_persona.relationship import Bond, Pair
 
 KEPT_EVENTS = 200
 SHOWN_EVENTS = 50
 MAX_LISTED = 500
 MOST_ACTIVE = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Who: two personas, the lesser id first, or a persona and a player."""
-
-    tenant: str
-    kind: str
-    first_id: str
-    second_id: str
-
-    @classmethod
-    def of_personas(cls, tenant: str, one: str, other: str) -> Self:
-        if one == other:
-            raise InvalidParams("A persona has no relationship with itself")
-        return cls(tenant, "persona", *sorted((one, other)))
-
-    @classmethod
-    def with_player(cls, tenant: str, persona_id: str, player_id: str) -> Self:
-        return cls(tenant, "player", persona_id, player_id)
-
-    @property
-    def key(self) -> tuple[str, str, str, str]:
-        return self.tenant, self.kind, self.first_id, self.second_id
-
-    def other_than(self, persona_id: str) -> str:
-        return self.second_id if persona_id == self.first_id else self.first_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,25 +7,19 @@ Relationships keep their own times: when two met last is a fact.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pmcp_common.contracts.personas import Persona, Priority
-from pmcp_common.contracts.relationships import RelationshipType
+from pydantic import TypeAdapter
+
+from pmcp_common.contracts.personas import Persona
 from pmcp_persona import emotion, interaction
-from pmcp_persona.emotion import BASELINE, Feelings
+from pmcp_persona.emotion import Feelings
 from pmcp_persona.interaction import Standing
-from pmcp_persona.relationship import Bond
+from pmcp_persona.relationship import Bond, Pair
 
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """Who has a relationship: kind `persona` or `player`, and the two ids."""
-
-    kind: str
-    first_id: str
-    second_id: str
+_STANDING, _BOND, _FEELINGS = TypeAdapter(Standing), TypeAdapter(Bond), TypeAdapter(Feelings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +28,7 @@ class PersonaState:
 
     standings: dict[tuple[str, str], Standing]
     """By persona and whom it stands towards: the player, or everybody."""
-    bonds: dict[Between, Bond]
+    bonds: dict[Pair, Bond]
     feelings: dict[str, Feelings]
     """By persona."""
 
@@ -64,60 +58,34 @@ def _move(standing: Standing, later: timedelta, now: datetime) -> Standing:
 
 
 def to_json(state: PersonaState) -> dict[str, Any]:
-    """Times are of ISO 8601."""
+    """Times are of ISO 8601. The tenant is the save's."""
     return {
         "standings": [
-            {"persona_id": persona_id, "towards": towards, **_plain(asdict(one))}
+            {"persona_id": persona_id, "towards": towards, **_STANDING.dump_python(one, mode="json")}
             for (persona_id, towards), one in state.standings.items()
         ],
-        "bonds": [{**asdict(pair), **_plain(asdict(bond))} for pair, bond in state.bonds.items()],
-        "feelings": [{"persona_id": name, **_plain(asdict(one))} for name, one in state.feelings.items()],
+        "bonds": [
+            {
+                "kind": pair.kind,
+                "first_id": pair.first_id,
+                "second_id": pair.second_id,
+                **_BOND.dump_python(bond, mode="json"),
+            }
+            for pair, bond in state.bonds.items()
+        ],
+        "feelings": [
+            {"persona_id": persona_id, **_FEELINGS.dump_python(one, mode="json")}
+            for persona_id, one in state.feelings.items()
+        ],
     }
 
 
-def from_json(stored: dict[str, Any]) -> PersonaState:
+def from_json(stored: dict[str, Any], tenant: str) -> PersonaState:
     return PersonaState(
-        {(one["persona_id"], one["towards"]): _standing(one) for one in stored["standings"]},
-        {Between(one["kind"], one["first_id"], one["second_id"]): _bond(one) for one in stored["bonds"]},
-        {one["persona_id"]: _feelings(one) for one in stored["feelings"]},
+        {(one["persona_id"], one["towards"]): _STANDING.validate_python(one) for one in stored["standings"]},
+        {
+            Pair(tenant, one["kind"], one["first_id"], one["second_id"]): _BOND.validate_python(one)
+            for one in stored["bonds"]
+        },
+        {one["persona_id"]: _FEELINGS.validate_python(one) for one in stored["feelings"]},
     )
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
-
-
-def _time(value: str) -> datetime:
-    return datetime.fromisoformat(value)
-
-
-def _standing(stored: dict[str, Any]) -> Standing:
-    until = stored["cooldown_until"]
-    return Standing(
-        interest_level=stored["interest_level"],
-        interaction_fatigue=stored["interaction_fatigue"],
-        current_priority=Priority(stored["current_priority"]),
-        available_seconds=stored["available_seconds"],
-        social_energy=stored["social_energy"],
-        cooldown_until=None if until is None else _time(until),
-        last_updated=_time(stored["last_updated"]),
-    )
-
-
-def _bond(stored: dict[str, Any]) -> Bond:
-    return Bond(
-        affinity=stored["affinity"],
-        trust=stored["trust"],
-        respect=stored["respect"],
-        intimacy=stored["intimacy"],
-        relationship_type=RelationshipType(stored["relationship_type"]),
-        interaction_count=stored["interaction_count"],
-        total_seconds=stored["total_seconds"],
-        talk_seconds=stored["talk_seconds"],
-        first_meeting=_time(stored["first_meeting"]),
-        last_interaction=_time(stored["last_interaction"]),
-    )
-
-
-def _feelings(stored: dict[str, Any]) -> Feelings:
-    return Feelings(**{name: stored[name] for name in BASELINE}, last_updated=_time(stored["last_updated"]))

@@ -1,14 +1,17 @@
 """The persona service's part of saves, stored: how the personas stood towards a player, to each other, and felt.
 
-A load is one transaction that holds every persona of the tenant, and each change in it is recorded like any other: the
-history says that a save was loaded. What the player had with a persona it had not met at the save goes; two personas
-that had not met are strangers again.
+A save reads one snapshot and holds nobody up. A load is one transaction that holds every persona of the tenant, and
+each change in it is recorded like any other: the history says that a save was loaded. What the player had with a
+persona it had not met at the save goes; two personas that had not met are strangers again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+import asyncpg
 
 from pmcp_common.contracts.errors import NotFound
 from pmcp_common.contracts.personas import Persona
@@ -17,8 +20,9 @@ from pmcp_persona import emotion, emotion_rows, interaction, relationship, relat
 from pmcp_persona.database import Database, Rows
 from pmcp_persona.emotion import BASELINE, Feelings
 from pmcp_persona.interaction import Standing
-from pmcp_persona.relationship_rows import Pair, Told
-from pmcp_persona.saved_state import Between, PersonaState, at_rest, from_json, from_then, to_json
+from pmcp_persona.relationship import Pair
+from pmcp_persona.relationship_rows import Told
+from pmcp_persona.saved_state import PersonaState, at_rest, from_json, from_then, to_json
 from pmcp_persona.store import WORLD, Acquaintance, persona_of, standing_of, write_standing
 
 CAUSE = "loaded a save"
@@ -26,7 +30,7 @@ CAUSE = "loaded a save"
 
 @dataclass(frozen=True, slots=True)
 class _Present:
-    """Everything a save holds, as it is now. All personas are held."""
+    """Everything a save holds, of one moment."""
 
     personas: dict[str, Persona]
     state: PersonaState
@@ -49,9 +53,9 @@ class Saves:
         self._database = database
 
     async def save(self, tenant: str, save_id: str, player_id: str, now: datetime) -> PersonasSaved:
-        async with self._database.transaction() as rows:
-            present = await _present(rows, tenant, player_id)
-            await _write(rows, tenant, save_id, player_id, present, now)
+        async with self._database.snapshot() as rows:
+            present = await _present(rows, tenant, player_id, await rows.fetch("list_personas", tenant, player_id))
+        await _write(self._database, tenant, save_id, player_id, present, now)
         state = present.state
         return PersonasSaved(
             interaction_states=len(state.standings), relationships=len(state.bonds), emotions=len(state.feelings)
@@ -60,13 +64,14 @@ class Saves:
     async def load(self, tenant: str, save_id: str, told: LoadPersonas, now: datetime) -> PersonasLoaded:
         """Raises NotFound, for a save of another player too."""
         async with self._database.transaction() as rows:
-            present = await _present(rows, tenant, told.player_id)
+            held = await rows.fetch("hold_all_personas", tenant)
+            present = await _present(rows, tenant, told.player_id, held)
             found = await rows.fetch("find_save", tenant, save_id, told.player_id)
             if not found:
                 raise NotFound("Save not found", save_id=save_id)
             if not await _write(rows, tenant, told.leaving_id, told.player_id, present, now):
                 return PersonasLoaded(interaction_states=0, relationships=0, emotions=0)
-            wanted = from_then(from_json(found[0]["state"]), found[0]["saved_at"], now)
+            wanted = from_then(from_json(found[0]["state"], tenant), found[0]["saved_at"], now)
             load = _Load(rows, tenant, told.player_id, f"load:{told.leaving_id}", now)
             return PersonasLoaded(
                 interaction_states=await _restore_standings(load, present, wanted),
@@ -85,8 +90,9 @@ class Saves:
             )
 
 
-async def _present(rows: Rows, tenant: str, player_id: str) -> _Present:
-    personas = {row["id"]: persona_of(row) for row in await rows.fetch("hold_all_personas", tenant)}
+async def _present(rows: Rows, tenant: str, player_id: str, living: Sequence[asyncpg.Record]) -> _Present:
+    """`living`: the rows of all personas."""
+    personas = {row["id"]: persona_of(row) for row in living}
     standings = {
         (row["persona_id"], row["player_id"]): row
         for row in await rows.fetch("list_standings", tenant, [player_id, WORLD])
@@ -94,7 +100,7 @@ async def _present(rows: Rows, tenant: str, player_id: str) -> _Present:
     state = PersonaState(
         {key: standing_of(row) for key, row in standings.items()},
         {
-            Between(row["kind"], row["first_id"], row["second_id"]): relationship_rows.bond_of(row)
+            Pair(tenant, row["kind"], row["first_id"], row["second_id"]): relationship_rows.bond_of(row)
             for row in await rows.fetch("list_bonds", tenant, player_id)
         },
         {
@@ -138,13 +144,12 @@ def _within(standing: Standing, persona: Persona) -> Standing:
 async def _restore_bonds(load: _Load, present: _Present, wanted: PersonaState) -> int:
     told = Told(load.cause_id, load.now, 0.0, 0.0, CAUSE)
     changed = 0
-    for between in sorted(present.state.bonds.keys() | wanted.bonds.keys(), key=lambda one: (one.kind, one.first_id)):
-        before, after = present.state.bonds.get(between), wanted.bonds.get(between)
-        if before == after or not _are_there(between, present):
+    for pair in sorted(present.state.bonds.keys() | wanted.bonds.keys(), key=lambda one: one.key):
+        before, after = present.state.bonds.get(pair), wanted.bonds.get(pair)
+        if before == after or not _are_there(pair, present):
             continue
         changed += 1
-        pair = Pair(load.tenant, between.kind, between.first_id, between.second_id)
-        if after is None and between.kind == "player":
+        if after is None and pair.kind == "player":
             await load.rows.fetch("delete_relationship", *pair.key)
             continue
         nothing = relationship.strangers(load.now)
@@ -152,8 +157,8 @@ async def _restore_bonds(load: _Load, present: _Present, wanted: PersonaState) -
     return changed
 
 
-def _are_there(between: Between, present: _Present) -> bool:
-    ids = [between.first_id] if between.kind == "player" else [between.first_id, between.second_id]
+def _are_there(pair: Pair, present: _Present) -> bool:
+    ids = [pair.first_id] if pair.kind == "player" else [pair.first_id, pair.second_id]
     return all(one in present.personas for one in ids)
 
 

@@ -175,13 +175,3 @@ class ExportPage(Contract):
     summaries: tuple[SummaryRecord, ...] = ()
     waiting: tuple[WaitingMessage, ...] = ()
     next: str | None
-
-
-class PlayerExport(Contract):
-    """Everything a tenant's memory service holds of one player, of all personas."""
-
-    player_id: Identifier
-    memories: tuple[MemoryRecord, ...]
-    turns: tuple[Turn, ...]
-    summaries: tuple[SummaryRecord, ...]
-    waiting: tuple[WaitingMessage, ...] = ()
