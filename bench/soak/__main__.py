@@ -21,6 +21,7 @@ from bench.soak import measured
 from bench.soak.crowd import Crowd
 from bench.soak.fault_stack import FaultStack, fault_stack
 from bench.soak.figures import costs, course_of, lived_through_a_fault
+from bench.soak.harvest import Harvest
 from bench.soak.hazards import CHOICES, Choice, Hazards, storm
 from bench.soak.holdings import verdict
 from bench.soak.report import Run, document, markdown, with_report
@@ -80,15 +81,25 @@ async def soak(options: argparse.Namespace, directory: Path, seed: int) -> int:
     with Recorder(path) as recorder:
         async with fault_stack(directory / "data", script, seed=seed, overrides=PATIENCE, say=_quiet) as stack:
             hazards = Hazards(stack, recorder, chance)
-            crowd = Crowd(recorder, stack.urls, seed)
+            crowd, harvest = Crowd(recorder, stack.urls, seed), Harvest(recorder, hazards.lives)
             started = time.monotonic()
             async with crowd.talking(options.clients):
-                await _under_faults(options, hazards, crowd)
+                await _under_faults(options, hazards, crowd, harvest)
                 say("no more faults; the clients finish")
             minutes = (time.monotonic() - started) / 60
-            report = await verdict(stack, recorder, path, SETTLE_SECONDS)
-    run = _run(seed, minutes, options.clients, crowd, path)
+            report = await verdict(stack, harvest, path, SETTLE_SECONDS)
+    run = _run(options, seed, minutes, crowd, path)
     return _tell(run, report, path, directory, options)
+
+
+def command_of(options: argparse.Namespace, seed: int) -> str:
+    """What makes the same run again; where its files go does not belong to it."""
+    words = [f"--minutes {options.minutes:g}", f"--clients {options.clients}", f"--seed {seed}"]
+    if options.streams:
+        words.append(f"--streams {options.streams}")
+    if {choice.name for choice in chosen(options.faults)} != {choice.name for choice in CHOICES}:
+        words.append(f'--faults "{options.faults}"')
+    return " ".join(["python -m bench.soak", *words])
 
 
 def _quiet(text: str) -> None:
@@ -96,7 +107,7 @@ def _quiet(text: str) -> None:
         say(text)
 
 
-async def _under_faults(options: argparse.Namespace, hazards: Hazards, crowd: Crowd) -> None:
+async def _under_faults(options: argparse.Namespace, hazards: Hazards, crowd: Crowd, harvest: Harvest) -> None:
     over_at = time.monotonic() + options.minutes * 60
     raging = asyncio.create_task(storm(hazards, chosen(options.faults), PAUSE_SECONDS))
     next_word = time.monotonic() + PROGRESS_SECONDS
@@ -108,6 +119,7 @@ async def _under_faults(options: argparse.Namespace, hazards: Hazards, crowd: Cr
             if time.monotonic() > next_word:
                 next_word += PROGRESS_SECONDS
                 say(f"  {crowd.ended} streams ended, {len(hazards.done)} faults, {crowd.gave_up} given up")
+                await harvest.gather_ended(hazards.stack.redis_url, crowd.streams)
     finally:
         raging.cancel()
         await asyncio.gather(raging, return_exceptions=True)
@@ -119,11 +131,12 @@ async def _healed(stack: FaultStack) -> None:
     stack.model.script.queue.clear()
 
 
-def _run(seed: int, minutes: float, clients: int, crowd: Crowd, path: Path) -> Run:
+def _run(options: argparse.Namespace, seed: int, minutes: float, crowd: Crowd, path: Path) -> Run:
     return Run(
+        command=command_of(options, seed),
         seed=seed,
         minutes=minutes,
-        clients=clients,
+        clients=options.clients,
         streams_in_faults=lived_through_a_fault(course_of(read_history(path))),
         resumes=tuple(sorted(pause for one in crowd.told for pause in one.resumes)),
         states=dict(Counter(_ending(one.end) for one in crowd.told)),

@@ -37,6 +37,11 @@ class Crowd:
         """Streams that were accepted and came to their end."""
         return sum(1 for one in self.told if one.stream and one.end is not None)
 
+    @property
+    def streams(self) -> list[str]:
+        """Accepted so far."""
+        return [one.stream for one in self.told if one.stream]
+
     @asynccontextmanager
     async def talking(self, count: int) -> AsyncIterator[None]:
         """`count` clients talk inside the block; at its end each finishes what it has begun."""

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,6 +20,7 @@ import aiohttp
 from pmcp_common.testing.fake_model import FakeModelServer
 from pmcp_common.testing.fake_model_script import Script
 from pmcp_common.testing.fault_proxy import FaultProxy
+from pmcp_common.testing.waiting import until
 from pmcp_local import ports
 from pmcp_local.model_choice import ModelChoice
 from pmcp_local.running import RunningStack, running_stack
@@ -34,10 +32,10 @@ HOST = "127.0.0.1"
 MODEL = "llama3.1:8b"
 TENANT = "local"
 MAX_RESTARTS = 10_000  # faults are the purpose here; the pause between restarts still grows to 8 s
-POLL_SECONDS = 0.02
 ROOM = 4
 """Replicas of one part, at most."""
-LISTENING_PORTS = range(12_000, 22_000, ROOM)
+PORTS = range(12_000, 22_000)
+"""Others than the stack of `tests/journey` looks at, which starts at the same time."""
 Say = Callable[[str], None]
 
 
@@ -104,23 +102,6 @@ class FaultStack:
             await proxy.heal()
 
 
-def _ports_with_room(names: Sequence[str]) -> dict[str, int]:
-    """A free port for each name with free ones behind it, for replicas; none that the kernel gives to clients."""
-    starts = iter(random.SystemRandom().sample(LISTENING_PORTS, len(LISTENING_PORTS)))
-    return {
-        name: next(start for start in starts if all(_is_free(start + more) for more in range(ROOM))) for name in names
-    }
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as plug:
-        try:
-            plug.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
 async def listens(address: tuple[str, int]) -> bool:
     try:
         _, writer = await asyncio.open_connection(*address)
@@ -130,17 +111,6 @@ async def listens(address: tuple[str, int]) -> bool:
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return True
-
-
-async def until(probe: Callable[[], Any], timeout_seconds: float = 5.0, pause_seconds: float = POLL_SECONDS) -> Any:
-    """The probe's first true answer, for what another process does and announces to nobody. Raises TimeoutError."""
-    async with asyncio.timeout(timeout_seconds):
-        while True:
-            answer = probe()
-            answer = await answer if asyncio.iscoroutine(answer) else answer
-            if answer:
-                return answer
-            await asyncio.sleep(pause_seconds)
 
 
 @asynccontextmanager
@@ -156,7 +126,8 @@ async def fault_stack(
 ) -> AsyncIterator[FaultStack]:
     """`overrides`: further variables for the services. Raises StackError when a part does not start."""
     directory = directory.absolute()  # noqa: ASYNC240 - once, before anything runs
-    free = _ports_with_room(default_ports())
+    names = default_ports()
+    free = dict(zip(names, ports.find_ranges(len(names), ROOM, PORTS), strict=True))
     settings = read_settings(
         {
             "data_dir": directory,

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import asyncpg
 
+from bench.soak import lives
 from bench.soak.fault_stack import FaultStack
 from pmcp_common.testing.fake_model_script import Behaviour, Kind
 from pmcp_common.testing.fault_proxy import Fault, FaultProxy
 from pmcp_common.testing.history import Recorder
 from pmcp_common.testing.history_entries import FaultDone
 from pmcp_common.testing.process_killer import Action, Outcome, ProcessKiller, Target
+from pmcp_common.testing.waiting import until
 
 BACK_SECONDS = 60.0
 SEARCHED, SEARCHED_NAME, SEARCHED_AWAY = "memory.visible_memories", "visible_memories", "visible_memories_away"
@@ -30,12 +32,14 @@ Hazard = Callable[["Hazards"], Awaitable[None]]
 
 @dataclass
 class Hazards:
-    """`done` is what was done; the same entries are in the history."""
+    """`done` is what was done; the same entries are in the history. `lives`: of Redis' data, ended by a wipe and put
+    aside, the oldest first."""
 
     stack: FaultStack
     recorder: Recorder
     chance: random.Random
     done: list[FaultDone] = field(default_factory=list)
+    lives: list[Path] = field(default_factory=list)
 
     # ---- processes
 
@@ -59,12 +63,14 @@ class Hazards:
         await self.strike(self.chance.choice(self.stack.parts(kind)), action, pause_seconds)
 
     async def wipe_redis(self) -> None:
-        """Killed, and restarted without its data."""
+        """Ended, and restarted without its data, which is put aside."""
+        directory = self.stack.data / "valkey"
+        await until(lambda: lives.is_written(directory))
         name, old = "valkey", self.stack.running.pids["valkey"]
         async with self.noted("redis", "wipe"), ProcessKiller({name: Target(old)}) as killer:
-            await killer.strike(name, Action.KILL)
-            # The supervisor waits half a second before the restart.
-            shutil.rmtree(self.stack.data / "valkey" / "appendonlydir", ignore_errors=True)
+            # Before its end, so that no restart finds the files; not killed, so that all it answered is in them.
+            self.lives.append(lives.put_aside(directory))
+            await killer.strike(name, Action.TERMINATE)
             await self.stack.back(name, old, BACK_SECONDS)
 
     # ---- the network

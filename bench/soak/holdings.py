@@ -1,7 +1,8 @@
 """What the servers hold at the end of a run, read past the proxies, and the checker's word on the whole history.
 
-Above it: `tests/faults`, `bench.soak.__main__`. Below it: Postgres, Redis, the fake model's log. Rule: it reads only
-when nothing runs any more, and only what belongs to the players of this history.
+Above it: `tests/faults`, `bench.soak.__main__`. Below it: Postgres, Redis (also the lives of its data that are over),
+the fake model's log. Rule: it reads only when nothing runs any more, and only what belongs to the players of this
+history.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import asyncpg
-import orjson
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from bench.soak.fault_stack import TENANT, FaultStack, until
+from bench.soak.fault_stack import TENANT, FaultStack
+from bench.soak.harvest import Harvest
 from pmcp_common.contracts import keys
 from pmcp_common.testing.fake_model_record import RecordedRequest
-from pmcp_common.testing.history import Recorder, read_history
+from pmcp_common.testing.history import read_history
 from pmcp_common.testing.history_checker import Report, examine
-from pmcp_common.testing.history_entries import EventHeld, ModelCall, RequestAccepted, RequestSent, RowHeld
+from pmcp_common.testing.history_entries import ModelCall, RequestAccepted, RequestSent, RowHeld
 from pmcp_common.testing.history_facts import MARKER, marker_text
+from pmcp_common.testing.waiting import until
 
 ROWS = """
 SELECT tenant_id, player_id, conversation_id, position, role, message_id, content
@@ -28,8 +31,9 @@ FROM memory.turns WHERE tenant_id = $1 AND player_id = ANY($2) ORDER BY position
 SETTLE_SECONDS = 60.0
 
 
-async def verdict(stack: FaultStack, recorder: Recorder, path: Path, settle_seconds: float = SETTLE_SECONDS) -> Report:
+async def verdict(stack: FaultStack, harvest: Harvest, path: Path, settle_seconds: float = SETTLE_SECONDS) -> Report:
     """Waits until the stack is at rest, adds what it holds to the history and judges all of it."""
+    recorder = harvest.recorder
     await settled(stack, settle_seconds)
     recorder.flush()
     players, markers, streams = set[str](), set[str](), set[str]()
@@ -40,22 +44,24 @@ async def verdict(stack: FaultStack, recorder: Recorder, path: Path, settle_seco
         elif isinstance(entry, RequestAccepted):
             streams.add(entry.stream)
     recorder.rows(await held_rows(stack, players))
-    recorder.events(await held_events(stack, streams))
+    await harvest.gather_all(stack.redis_url, streams)
     recorder.calls(held_calls(stack.model.seen.requests, markers))
     recorder.flush()
     return examine(read_history(path))
 
 
 async def settled(stack: FaultStack, timeout_seconds: float = SETTLE_SECONDS) -> None:
-    """No reply runs or waits, and nothing is owed to Postgres. Raises TimeoutError."""
+    """No reply runs or waits, none is still to be queued again, nothing is owed to Postgres. Raises TimeoutError."""
 
     async def at_rest() -> bool:
         try:
             async with Redis.from_url(stack.redis_url) as redis:
+                epoch, restored = await redis.mget([keys.EPOCH, keys.RESTORED])
                 running, owed = await redis.zcard(keys.RUNNING), await redis.xlen(keys.SPOOL)
-        except (OSError, ConnectionError):
+        except (OSError, RedisError):
             return False
-        return running == 0 and owed == 0 and stack.model.seen.live_generations == 0
+        is_restored = epoch is not None and restored == epoch
+        return is_restored and running == 0 and owed == 0 and stack.model.seen.live_generations == 0
 
     await until(at_rest, timeout_seconds, pause_seconds=0.1)
 
@@ -67,31 +73,6 @@ async def held_rows(stack: FaultStack, players: Iterable[str]) -> list[RowHeld]:
     finally:
         await connection.close()
     return [RowHeld(*row) for row in rows]
-
-
-async def held_events(stack: FaultStack, streams: Iterable[str]) -> list[EventHeld]:
-    found: list[EventHeld] = []
-    async with Redis.from_url(stack.redis_url) as redis:
-        for stream in streams:
-            epoch = await redis.hget(keys.job(TENANT, stream), "epoch")
-            if epoch is None:
-                continue  # ended so long ago that it was let go
-            for _, fields in await redis.xrange(keys.tokens(TENANT, stream)):
-                found.append(_event(stream, epoch.decode(), orjson.loads(fields[b"e"])))
-    return found
-
-
-def _event(stream: str, epoch: str, event: dict[str, object]) -> EventHeld:
-    is_end = event["kind"] == "end"
-    return EventHeld(
-        TENANT,
-        stream,
-        epoch,
-        int(str(event["seq"])),
-        str(event["text"]),
-        str(event["state"]) if is_end else None,
-        str(event["sha256"]) if is_end else "",
-    )
 
 
 def held_calls(requests: Iterable[RecordedRequest], markers: set[str]) -> Iterator[ModelCall]:

@@ -12,11 +12,10 @@ from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from bench.soak.link import EVENT
-from bench.soak.player import MAX_FRAME_BYTES, OPEN_SECONDS, PING_SECONDS, GaveUp, Player
+from bench.soak.link import EVENT, open_socket
+from bench.soak.player import GaveUp, Player
 from bench.soak.told import Frame, Told
 from pmcp_client.backoff import Reconnect
 from pmcp_client.connection import Client
@@ -153,16 +152,7 @@ class LibraryPlayer(Player):
 
     async def _open_recording(self, url: str) -> RecordingSocket:
         self.reconnecting()
-        socket = await open_websocket(
-            url,
-            compression=None,
-            max_size=MAX_FRAME_BYTES,
-            open_timeout=OPEN_SECONDS,
-            close_timeout=0.5,
-            ping_interval=PING_SECONDS,
-            ping_timeout=PING_SECONDS,
-            proxy=None,
-        )
+        socket = await open_socket(url)
         return RecordingSocket(socket, self)
 
     async def cancel(self, told: Told) -> Frame:

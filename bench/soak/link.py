@@ -11,17 +11,36 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import orjson
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from bench.soak.told import Frame
 from pmcp_common.testing.history import ClientRecorder
 
 EVENT = "stream.event"
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+OPEN_SECONDS = 4.0
+CLOSE_SECONDS = 0.5
+PING_SECONDS = 3.0
+"""A silent peer is left after two of them."""
 
 
 class Lost(Exception):
     """The socket is gone."""
+
+
+async def open_socket(url: str) -> ClientConnection:
+    """As every player opens its own. Raises OSError, TimeoutError, WebSocketException."""
+    return await connect(
+        url,
+        compression=None,
+        max_size=MAX_FRAME_BYTES,
+        open_timeout=OPEN_SECONDS,
+        close_timeout=CLOSE_SECONDS,
+        ping_interval=PING_SECONDS,
+        ping_timeout=PING_SECONDS,
+        proxy=None,
+    )
 
 
 class Link:

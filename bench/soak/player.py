@@ -17,19 +17,14 @@ from contextlib import aclosing
 from enum import StrEnum
 from typing import Any
 
-from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
-from bench.soak.link import Link, Lost
+from bench.soak.link import Link, Lost, open_socket
 from bench.soak.told import Frame, Told
 from pmcp_common.contracts.errors import BY_CODE, SESSION_EXPIRED, SESSION_REFUSED
 from pmcp_common.contracts.frames import START
 from pmcp_common.testing.history import Recorder
 
-MAX_FRAME_BYTES = 4 * 1024 * 1024
-OPEN_SECONDS = 4.0
-PING_SECONDS = 3.0
-"""A silent peer is left after two of them."""
 FIRST_BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 1.0
 CALL_SECONDS = 10.0
@@ -252,16 +247,7 @@ class Player:
 
     async def _open(self, url: str) -> None:
         self.reconnecting()
-        socket = await open_websocket(
-            url,
-            compression=None,
-            max_size=MAX_FRAME_BYTES,
-            open_timeout=OPEN_SECONDS,
-            close_timeout=0.5,
-            ping_interval=PING_SECONDS,
-            ping_timeout=PING_SECONDS,
-            proxy=None,
-        )
+        socket = await open_socket(url)
         link = Link(socket, self.record)
         self._reader = asyncio.create_task(link.read(), name=f"reader of {self.name}")
         if self._way is Way.RESUME:

@@ -14,6 +14,8 @@ from pmcp_common.testing.history_checker import Report
 
 @dataclass(frozen=True, slots=True)
 class Run:
+    command: str
+    """What makes the same run again."""
     seed: int
     minutes: float
     clients: int
@@ -40,6 +42,10 @@ def with_report(page: str, text: str) -> str:
 def markdown(run: Run, report: Report, table: Sequence[Cost], findings: Findings | None = None) -> str:
     summary = report.summary
     lines = [
+        "```",
+        run.command,
+        "```",
+        "",
         f"Seed {run.seed}, {run.minutes:.1f} minutes, {run.clients} clients at a time.",
         "",
         f"**{sum(summary.violations.values())} violations in {summary.streams} streams**, of which"

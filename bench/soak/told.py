@@ -73,8 +73,7 @@ class Told:
             self._cut_at = self._connecting_at = None
         if kind == START:
             self.accepted_at = self.accepted_at or now
-            if result["stream_id"] != self.stream or result.get("epoch", "") != self.epoch:
-                self.last_seq, self.text = 0, ""
+            self.last_seq, self.text = 0, ""  # it comes from the beginning: asked for again, or made anew
             self.stream, self.epoch = result["stream_id"], result.get("epoch", "")
             self.message_id = result.get("message_id", "")
         elif kind == CHUNK:

@@ -21,6 +21,7 @@ import pytest_asyncio
 from bench.soak import measured
 from bench.soak.fault_stack import FaultStack, fault_stack
 from bench.soak.figures import Cost, Course, costs, course_of
+from bench.soak.harvest import Harvest
 from bench.soak.hazards import Hazards
 from bench.soak.holdings import verdict
 from bench.soak.joining import player
@@ -206,7 +207,7 @@ class Trial:
             assert one.decisive <= allowed, f"{fault} {what}: {one.decisive:.3f} {unit}, allowed {allowed}"
 
     async def verdict(self) -> Report:
-        return await verdict(self.stack, self.recorder, self.path)
+        return await verdict(self.stack, Harvest(self.recorder, self.hazards.lives), self.path)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

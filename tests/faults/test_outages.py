@@ -8,12 +8,12 @@ from functools import partial
 
 import pytest
 
-from bench.soak.fault_stack import until
 from bench.soak.holdings import held_rows
 from bench.soak.player import Player, Way
 from bench.soak.told import Told
 from pmcp_common.contracts.errors import UNAVAILABLE
 from pmcp_common.testing.process_killer import Action
+from pmcp_common.testing.waiting import until
 from tests.faults.conftest import Trial
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,8 +6,6 @@ Started once per run in a thread with a loop of its own, so that each test keeps
 from __future__ import annotations
 
 import asyncio
-import itertools
-import random
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -30,6 +28,8 @@ from pmcp_local.supervisor import Report
 T = TypeVar("T")
 START_SECONDS = 90.0
 REPLICAS = 4
+PORTS = range(22_000, 32_000)
+"""Others than the stack of `tests/faults` looks at, which starts at the same time."""
 DEATHS = 100
 """Of one part within a minute: tests kill the same one again and again."""
 MODEL = "llama3.1:8b"
@@ -111,7 +111,7 @@ async def _first(ready: asyncio.Future[World], running: Any) -> World:
 
 async def _hold(directory: Path, loop: Loop, ready: asyncio.Future[World], release: asyncio.Event) -> None:
     names = default_ports()
-    free = dict(zip(names, _free_ranges(len(names)), strict=True))
+    free = dict(zip(names, ports.find_ranges(len(names), REPLICAS, PORTS), strict=True))
     settings = read_settings({"data_dir": directory, "worker_max_jobs": 32, "max_restarts": DEATHS, **free})
     report = Report(ready=lambda part, seconds: None, trouble=lambda text: None)
     async with FakeModelServer(quick()) as model:
@@ -120,26 +120,6 @@ async def _hold(directory: Path, loop: Loop, ready: asyncio.Future[World], relea
             dsn = f"postgresql://postgres@127.0.0.1:{settings.postgres_port}/{DATABASE}"
             ready.set_result(World(stack, model, loop.call, dsn))
             await release.wait()
-
-
-def _free_ranges(count: int) -> list[int]:
-    """First ports of ranges that are free: replicas count up from theirs. Below the ports that the system gives to
-    outgoing connections, one of which may hold the second port of a range at any time."""
-    first = random.SystemRandom().randrange(22_000, 30_000)
-    starts = range(first, 32_000, REPLICAS)
-    found = (start for start in starts if all(ports.is_free("127.0.0.1", start + n) for n in range(REPLICAS)))
-    return list(itertools.islice(found, count))
-
-
-async def until(probe: Callable[[], Any], timeout_seconds: float = 5.0) -> Any:
-    """The probe's first true answer. For what another process does and announces to nobody."""
-    async with asyncio.timeout(timeout_seconds):
-        while True:
-            answer = probe()
-            answer = await answer if asyncio.iscoroutine(answer) else answer
-            if answer:
-                return answer
-            await asyncio.sleep(0.02)
 
 
 def quick(**fields: Any) -> Script:

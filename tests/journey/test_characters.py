@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import pmcp_client
-from tests.journey.conftest import World, new_player, until
+from pmcp_common.testing.waiting import until
+from tests.journey.conftest import World, new_player
 
 FEELINGS = {
     "affinity",

@@ -7,8 +7,9 @@ import asyncio
 import pmcp_client
 from pmcp_common.contracts.methods import METHODS
 from pmcp_common.testing.fake_model_script import Behaviour, Kind
+from pmcp_common.testing.waiting import until
 from pmcp_local.check import check_deployment
-from tests.journey.conftest import World, quick, until
+from tests.journey.conftest import World, quick
 
 
 async def check(stack: World) -> tuple[int, list[str]]:

@@ -11,7 +11,8 @@ import pytest
 
 from pmcp_common.contracts.methods import METHODS
 from tests.journey.conftest import World, quick
-from tests.journey.contract_fields import FIELDS, at, lists_in, misfits
+from tests.journey.contract_fields import FIELDS
+from tests.journey.contract_shapes import at, lists_in, misfits
 from tests.journey.visit import Asked, successes
 
 VISIT_SECONDS = 60.0

@@ -8,7 +8,8 @@ import pytest
 
 import pmcp_client
 from pmcp_common.testing.fake_model_script import Behaviour, Kind
-from tests.journey.conftest import World, new_player, quick, until
+from pmcp_common.testing.waiting import until
+from tests.journey.conftest import World, new_player, quick
 
 
 async def test_a_bots_message_is_answered_with_the_fields_of_the_documents(

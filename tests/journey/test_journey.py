@@ -13,7 +13,8 @@ import pytest
 
 import pmcp_client
 from pmcp_common.testing.fake_model_script import Behaviour, Kind
-from tests.journey.conftest import MODEL, World, new_player, quick, until
+from pmcp_common.testing.waiting import until
+from tests.journey.conftest import MODEL, World, new_player, quick
 
 AFTER_A_DEATH_SECONDS = 30.0
 

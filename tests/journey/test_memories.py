@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 import pmcp_client
-from tests.journey.conftest import World, new_player, until
+from pmcp_common.testing.waiting import until
+from tests.journey.conftest import World, new_player
 
 NOT_FOUND, PERSONA_NOT_FOUND, INVALID = -32011, -32000, -32602
 

@@ -12,7 +12,8 @@ import pytest
 import pmcp_client
 from pmcp_client import CallFailed
 from pmcp_common.testing.fake_model_script import Behaviour
-from tests.journey.conftest import World, new_player, quick, until
+from pmcp_common.testing.waiting import until
+from tests.journey.conftest import World, new_player, quick
 
 BACK_SECONDS = 60.0  # a restart waits up to 8 s
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import pmcp_client
-from tests.journey.conftest import World, new_player, quick, until
+from pmcp_common.testing.waiting import until
+from tests.journey.conftest import World, new_player, quick
 
 BACK_SECONDS = 60.0  # a restart waits up to 8 s, and the back-off of the client up to 30
 

@@ -8,11 +8,11 @@ from functools import partial
 
 import pytest
 
-from bench.soak.fault_stack import until
 from bench.soak.holdings import held_rows
 from bench.soak.player import Way
 from bench.soak.told import Told
 from pmcp_common.contracts.errors import UNAVAILABLE
+from pmcp_common.testing.waiting import until
 from tests.faults.conftest import Trial
 from tests.faults.isolated.conftest import full_disk
 
@@ -65,6 +65,9 @@ async def test_with_postgres_disk_full_chat_goes_on_and_its_rows_follow_once(tri
         await until(partial(_stored, trial, player.player, told.message_id), BACKFILL_SECONDS)
     owed = sum(1 for one in meanwhile if one.end is not None and not one.end["persisted"])
     assert owed, "the disk was not full"
+    again = await player.say()
+    assert again.end is not None
+    assert (again.state, again.end["persisted"]) == ("done", True)
     trial.measured(
         "—", "Postgres' disk full, then not: every row there", [time.monotonic() - free_at], BACKFILL_SECONDS
     )

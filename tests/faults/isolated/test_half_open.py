@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from bench.soak.fault_stack import until
-from bench.soak.player import PING_SECONDS, Way
+from bench.soak.link import PING_SECONDS
+from bench.soak.player import Way
 from bench.soak.told import Told
+from pmcp_common.testing.waiting import until
 from tests.faults.conftest import SHORT_HEARTBEAT_SECONDS, Trial
 from tests.faults.isolated.conftest import dropped, open_connections
 

@@ -332,3 +332,8 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture
 def worker(redis: Redis, valkey_url: str) -> Worker:
     return Worker(redis, valkey_url)
+
+
+@pytest.fixture
+async def gateways(start_gateway: StartGateway) -> tuple[Gateway, Gateway]:
+    return await start_gateway(), await start_gateway()

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pmcp_common.testing.waiting import until
 from pmcp_local.ports import find_free
 from pmcp_local.settings import inherited_environment
 
@@ -23,11 +24,9 @@ START_SECONDS = 30.0  # a first start makes a database; the machine may be busy
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> bool:
-    """Whether it came true in time. The process table sends no events: it must be looked at again and again."""
+    """Whether it came true in time."""
     try:
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110 - see above
-                await asyncio.sleep(0.01)
+        await until(condition, seconds)
     except TimeoutError:
         return False
     return True

@@ -10,26 +10,13 @@ import pytest
 from pmcp_common.contracts.errors import Unavailable
 from pmcp_common.contracts.jobs import Claim, Declared, Delta, End, Verdict
 from pmcp_common.contracts.memories import CommitTurns
-from pmcp_llm_worker.model import ModelAway, ModelBroken, ModelBusy, ModelMissing, ModelStalled
 from pmcp_llm_worker.turn_outcome import fallback_line
 from tests.unit.pmcp_llm_worker.doubles import (
     TENANT,
-    ScriptedModel,
     Stage,
     aria,
+    words,
 )
-
-FAILURES = [
-    ModelAway("away"),
-    ModelBusy("busy"),
-    ModelMissing("m1", "ollama pull m1"),
-    ModelBroken("truncated"),
-    ModelStalled("first_token", 20),
-]
-
-
-def words(*pieces: str) -> Stage:
-    return Stage(ScriptedModel(pieces))
 
 
 async def second_attempt(stage: Stage, shown: str) -> End:

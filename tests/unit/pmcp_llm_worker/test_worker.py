@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import aiohttp
 import pytest
 
 from pmcp_common.contracts.errors import Unavailable
 from pmcp_common.queue import Reaped
-from pmcp_llm_worker import worker
 from pmcp_llm_worker.ollama import OllamaClient
 from pmcp_llm_worker.openai_compat import OpenAICompatClient
 from pmcp_llm_worker.settings import WorkerSettings
@@ -53,18 +51,3 @@ async def test_the_reaper_survives_a_broker_that_is_away_has_jitter_and_wakes_wh
 
 def test_a_restarted_worker_is_another_one() -> None:
     assert worker_id() != worker_id()
-
-
-async def test_a_background_task_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "CANCEL_AGAIN_SECONDS", 0.01)
-
-    async def stubborn() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(stubborn())
-    await asyncio.sleep(0)
-    async with asyncio.timeout(5):
-        await worker.end([task])
-    assert task.cancelled()

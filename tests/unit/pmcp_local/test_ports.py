@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import socket
 
-from pmcp_local.ports import count_up, find_free, is_free
+import pytest
+
+from pmcp_local.ports import count_up, find_free, find_ranges, is_free
+
+AMONG = range(12_000, 32_000)
 
 
 def test_a_port_with_a_listener_is_not_free() -> None:
@@ -35,3 +39,20 @@ def test_a_port_whose_connection_was_just_closed_is_free() -> None:
 def test_counting_up_steps_over_reserved_ports() -> None:
     assert count_up(8000, 3, {8000, 8001, 8002, 8003}) == [8000, 8004, 8005]
     assert count_up(8000, 1, {8000}) == [8000]
+
+
+def test_ranges_are_free_and_do_not_touch() -> None:
+    starts = find_ranges(5, 4, AMONG)
+    ports = [start + more for start in starts for more in range(4)]
+    assert len(set(ports)) == 20
+    assert all(port in AMONG and is_free("127.0.0.1", port) for port in ports)
+
+
+def test_a_range_with_one_port_that_is_taken_is_not_offered() -> None:
+    first = find_ranges(1, 8, AMONG)[0]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", first + 2))
+        listener.listen()
+        assert find_ranges(1, 4, range(first, first + 8)) == [first + 4]
+        with pytest.raises(OSError, match="fewer than 2"):
+            find_ranges(2, 4, range(first, first + 8))

@@ -23,12 +23,12 @@ from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
 from pmcp_common.contracts import keys
+from pmcp_common.ending import end_tasks
 from pmcp_common.redis_link import BytesRedis, connect_blocking
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
-CANCEL_AGAIN_SECONDS = 1.0
 RECONNECT_SECONDS = 0.2
 RECONNECT_MAX_SECONDS = 3.0
 LISTEN_SECONDS = 5
@@ -96,10 +96,7 @@ class WakingWorker(Worker):
         tasks = list(self.tasks.values())
         if tasks:
             _, pending = await asyncio.wait(tasks, timeout=timeout_seconds)
-            while pending:  # again and again: a cancellation can get lost in the clean-up of a broken connection
-                for task in pending:
-                    task.cancel()
-                _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+            await end_tasks(pending)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start those that nobody has started, up to the free slots; the rest stay in the queue for a later poll."""

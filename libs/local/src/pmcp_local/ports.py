@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import random
 import socket
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -31,6 +33,22 @@ def find_free(count: int, host: str = "127.0.0.1") -> list[int]:
             probe.bind((host, 0))
             found.append(int(probe.getsockname()[1]))
         return found
+
+
+def find_ranges(count: int, size: int, among: range, host: str = "127.0.0.1") -> list[int]:
+    """First ports of `count` ranges of `size` ports that are free now: parts with replicas count up from theirs.
+
+    `among`: none that the system gives to outgoing connections (32768 and above), one of which may take a port of a
+    range at any time. Drawn by chance, so that two who look at once find different ones. Raises OSError when there are
+    not so many.
+    """
+    starts = among[::size]
+    drawn = random.SystemRandom().sample(starts, len(starts))
+    free = (start for start in drawn if all(is_free(host, start + more) for more in range(size)))
+    found = list(itertools.islice(free, count))
+    if len(found) < count:
+        raise OSError(errno.EADDRINUSE, f"fewer than {count} ranges of {size} ports are free")
+    return found
 
 
 def count_up(first: int, count: int, reserved: Collection[int]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.routing import WebSocketRoute
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.clock import SystemClock
 from pmcp_common.conversations_http import HttpConversationPeer
+from pmcp_common.ending import end_tasks
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.job_record_http import HttpJobRecord
 from pmcp_common.job_record_redis import RedisRecordMarks
@@ -46,7 +47,6 @@ from pmcp_gateway.underway_redis import RedisUnderway
 
 VERSION = "0.1.0"
 SWEEP_SECONDS = 1.0
-CANCEL_AGAIN_SECONDS = 0.5
 
 
 def build_app(settings: GatewaySettings, gateway_id: str | None = None) -> FastAPI:
@@ -138,19 +138,10 @@ async def _running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await _end(tasks)
+        await end_tasks(tasks)
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 task.result()
-
-
-async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancelled until they are over: a cancellation can get lost in the clean-up of a connection that breaks."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def _sweeping(endpoint: SocketEndpoint) -> None:

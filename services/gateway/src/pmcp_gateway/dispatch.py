@@ -48,7 +48,7 @@ from pmcp_gateway.methods.call import Call, Handler, Services, ensure_current, e
 from pmcp_gateway.methods.reply_frames import early_failure
 from pmcp_gateway.metrics import REQUEST_SECONDS, REQUESTS
 from pmcp_gateway.parameters import validate
-from pmcp_gateway.session import PERSONA_NEEDS, PersonaNeed
+from pmcp_gateway.session import FENCED, PERSONA_NEEDS, REFUSED_WHOLE, PersonaNeed
 
 log = logging.getLogger(__name__)
 
@@ -114,25 +114,6 @@ HANDLERS: dict[str, Handler] = {
     "session.resume": session.resume,
     "session.ping": session.ping,
 }
-
-FENCED = frozenset(
-    {"stream.cancel", "visual.update", "state.load", "conversation.start", "conversation.advance", "conversation.end"}
-)
-"""What an older socket of a session may not do any more. The scripts that store messages and personas look themselves,
-and none of these is on the way of a message."""
-
-REFUSED_WHOLE = frozenset(
-    {
-        "persona.chat",
-        "persona.chat_stream",
-        "conversation.send_message",
-        "persona.switch",
-        "visual.update",
-        "stream.cancel",
-        "session.ping",
-    }
-)
-"""Have done nothing when they are refused because of the session's generation."""
 
 CLOSED_BY: dict[ErrorCode, CloseCode] = {
     SESSION_EXPIRED: closing.SESSION_EXPIRED,

@@ -62,9 +62,8 @@ def parse(text: str) -> Parsed:
 def _read(frame: dict[str, Any]) -> Parsed:
     answered, number = "id" in frame, frame.get("id")
     if not _is_id(number):
-        return ErrorReply(
-            None, InvalidRequest("Invalid request: id must be a string of up to 256 characters, a number or null")
-        )
+        what = f"a string of up to {MAX_ID_CHARS} characters, a number or null"
+        return ErrorReply(None, InvalidRequest(f"Invalid request: id must be {what}"))
     if frame.get("jsonrpc", "2.0") != "2.0":
         return ErrorReply(number, InvalidRequest('Invalid request: jsonrpc must be "2.0"'))
     method, params = frame.get("method"), frame.get("params")

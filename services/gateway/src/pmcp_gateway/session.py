@@ -119,6 +119,25 @@ AT_ONCE = frozenset({"stream.cancel", "session.ping"})
 generation of its session than the store does, and would take itself for replaced."""
 IDENTIFYING = frozenset({"session.open", "session.resume"})
 
+FENCED = frozenset(
+    {"stream.cancel", "visual.update", "state.load", "conversation.start", "conversation.advance", "conversation.end"}
+)
+"""What an older socket of a session may not do any more. The scripts that store messages and personas look themselves,
+and none of these is on the way of a message."""
+
+REFUSED_WHOLE = frozenset(
+    {
+        "persona.chat",
+        "persona.chat_stream",
+        "conversation.send_message",
+        "persona.switch",
+        "visual.update",
+        "stream.cancel",
+        "session.ping",
+    }
+)
+"""Have done nothing when they are refused because of the session's generation."""
+
 
 def refusal(in_flight: int, limit: int) -> DomainError | None:
     """Why one more request may not start now; None: it may."""

@@ -13,7 +13,7 @@ import random
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ from pmcp_common.clock import Clock, SystemClock
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import DomainError
 from pmcp_common.conversations_http import HttpConversationPeer
+from pmcp_common.ending import end_tasks
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.job_record_http import HttpJobRecord
 from pmcp_common.queue import JobQueue
@@ -66,7 +67,6 @@ REMEMBER_JOBS = 2
 REAP_SECONDS = 1.0
 REAP_LEAST_SECONDS = 0.02
 REDIS_CONNECTIONS = 64
-CANCEL_AGAIN_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -154,7 +154,6 @@ async def connect_all(
     """Redis, and the HTTP sessions of the services and of the model."""
     redis = connect(settings.redis_url.get_secret_value(), max_connections=REDIS_CONNECTIONS + settings.worker_max_jobs)
     resources.push_async_callback(redis.aclose)
-    resources.push_async_callback(redis.connection_pool.disconnect)
     jobs = settings.worker_max_jobs
     peers = await resources.enter_async_context(peers_http.open_session(connections=2 * jobs + 4))
     models = await resources.enter_async_context(line_stream.open_session(connections=jobs + 4))
@@ -165,17 +164,8 @@ async def stop(process: Process, drain_seconds: float) -> None:
     """Let running replies end; those that do not in time are handed back, and another worker goes on at once."""
     workers = (process.replies, process.remembering, process.summarising, process.learning)
     await asyncio.gather(*(worker.drain(drain_seconds) for worker in workers if worker is not None))
-    await end(process.tasks)
+    await end_tasks(process.tasks)
     await process.watch.leave()
-
-
-async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancelled until they are over: a cancellation can get lost in the clean-up of a broken connection."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
 
 def keep_running(step: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:

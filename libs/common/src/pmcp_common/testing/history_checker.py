@@ -166,9 +166,10 @@ def _ends_once(facts: Facts, sent: RequestSent | None, accepted: RequestAccepted
 def _one_text(facts: Facts) -> Iterator[Violation]:
     """Two readers of one stream saw the same text, as far as both got."""
     first: dict[tuple[str, str | None], tuple[str, StreamView]] = {}
-    for stream, view in facts.held.items():
-        if view.complete:
-            first[stream, view.epoch] = ("Redis", view)
+    for stream, lives in facts.held.items():
+        for epoch, view in lives.items():
+            if view.complete:
+                first[stream, epoch] = ("Redis", view)
     for (client, stream), view in facts.views.items():
         if not view.complete or not view.text:
             continue
@@ -258,8 +259,9 @@ def _no_foreign_stream(facts: Facts) -> Iterator[Violation]:
     for stream, several in owners.items():
         if len(several) > 1:
             yield Violation(Rule.NO_FOREIGN_TEXT, stream, f"accepted for {sorted(several)}")
-    for stream, view in facts.held.items():
-        for marker in facts.foreign_markers(owners[stream], view.all_text()) if owners.get(stream) else ():
+    for stream, lives in facts.held.items():
+        text = "\n".join(view.all_text() for view in lives.values())
+        for marker in facts.foreign_markers(owners[stream], text) if owners.get(stream) else ():
             yield Violation(Rule.NO_FOREIGN_TEXT, stream, f"Redis holds {marker} in a stream of {owners[stream]}")
     for (client, stream), view in facts.views.items():
         if (view.text or view.end) and owners.get(stream) and not owners[stream] & facts.identities.get(client, set()):
@@ -306,20 +308,26 @@ def _hidden(facts: Facts, start: float, end: float) -> bool:
 def _acknowledged_survives(facts: Facts) -> Iterator[Violation]:
     for sent, accepted in facts.acceptances():
         view = facts.views.get((accepted.client, accepted.stream))
-        held = facts.held.get(accepted.stream)
-        for evidence in _lost(facts, sent, accepted, view, held):
+        for evidence in _lost(facts, sent, accepted, view, facts.held.get(accepted.stream, {})):
             yield Violation(Rule.ACKNOWLEDGED_SURVIVES, accepted.stream, evidence)
 
 
 def _lost(
-    facts: Facts, sent: RequestSent | None, accepted: RequestAccepted, view: StreamView | None, held: StreamView | None
+    facts: Facts,
+    sent: RequestSent | None,
+    accepted: RequestAccepted,
+    view: StreamView | None,
+    lives: dict[str, StreamView],
 ) -> Iterator[str]:
     end = view.end if view is not None else None
     rows: list[RowHeld] = facts.rows_by_id.get(accepted.message_id, [])
     durable = accepted.durability == "durable"
-    if {"rows", "events"} <= facts.sections and durable and end is None and not rows and held is None:
-        yield f"{accepted.message_id} was accepted as durable, and no row, event or end is left of it"
-    if view is not None and held is not None and held.complete and held.epoch == view.epoch and held.head < view.head:
+    # An end in any life of the data: what is held without one was lost in mid-stream and never taken up again.
+    ended = end is not None or any(one.end is not None for one in lives.values())
+    if {"rows", "events"} <= facts.sections and durable and not ended and not rows:
+        yield f"{accepted.message_id} was accepted as durable, and no row or end is left of it"
+    held = lives.get(view.epoch or "") if view is not None else None
+    if view is not None and held is not None and held.complete and held.head < view.head:
         yield f"{view.head} positions were shown, Redis holds {held.head}"
     if "rows" not in facts.sections or end is None:
         return

@@ -162,7 +162,8 @@ class RowHeld:
 
 @dataclass(frozen=True, slots=True)
 class EventHeld:
-    """An event of a stream in Redis at the end. `state` is set in the terminal one, whose `text` is the whole."""
+    """An event of a stream in Redis, at the end or in a life of its data that is over. `state` is set in the terminal
+    one, whose `text` is the whole."""
 
     tenant: str
     stream: str

@@ -53,8 +53,8 @@ class Facts:
     """Marker → who may see it."""
     views: dict[tuple[str, str], StreamView] = field(default_factory=lambda: defaultdict(StreamView))
     """(client, stream)"""
-    held: dict[str, StreamView] = field(default_factory=lambda: defaultdict(StreamView))
-    """Stream → as Redis holds it, in the epoch recorded last."""
+    held: dict[str, dict[str, StreamView]] = field(default_factory=lambda: defaultdict(dict))
+    """Stream → epoch → as Redis held it in that life of its data."""
     rows: list[RowHeld] = field(default_factory=list)
     rows_by_id: dict[str, list[RowHeld]] = field(default_factory=lambda: defaultdict(list))
     rows_by_marker: dict[tuple[str, str], list[RowHeld]] = field(default_factory=lambda: defaultdict(list))
@@ -119,9 +119,7 @@ class Facts:
                 pass  # closed sockets and cancels explain a history; no rule asks for them
 
     def _take_event(self, event: EventHeld) -> Iterator[Fault]:
-        view = self.held[event.stream]
-        if view.epoch not in (None, event.epoch):
-            view = self.held[event.stream] = StreamView()
+        view = self.held[event.stream].setdefault(event.epoch, StreamView())
         view.begin_at(event.seq)
         at, whole = 0.0, (event.stream, event.epoch)
         if event.state is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pmcp_common.contracts.conversations import Forgotten
 from pmcp_common.contracts.memory_life import EditMemory, MemoryRecord, MergeMemories
 from pmcp_common.contracts.memory_life_models import (
     MemoryEditParams,
@@ -25,6 +26,7 @@ from pmcp_common.contracts.memory_life_models import (
     MemoryRecordResult,
     OfPersona,
 )
+from pmcp_common.contracts.saves import PlayerForgotten
 from pmcp_gateway.methods.call import Call, Services, chosen_persona
 
 
@@ -106,11 +108,16 @@ async def export(services: Services, call: Call, params: MemoryExportParams) -> 
 
 async def erase(services: Services, call: Call, params: MemoryEraseParams) -> dict[str, Any]:
     player = call.player(params.player_id)
-    said = await services.conversations.forget_player(call.tenant, player)
-    stood = await services.saves.forget_personas(call.tenant, player)
+    said, stood = await forget_player(services, call.tenant, player)
     return MemoryEraseResult(player_id=player, erased=True, **said.model_dump(), **stood.model_dump()).model_dump(
         mode="json"
     )
+
+
+async def forget_player(services: Services, tenant: str, player: str) -> tuple[Forgotten, PlayerForgotten]:
+    """All that was kept of the player: what was said and remembered, then how personas stood."""
+    said = await services.conversations.forget_player(tenant, player)
+    return said, await services.saves.forget_personas(tenant, player)
 
 
 async def _both(services: Services, call: Call, params: OfPersona) -> tuple[str, str]:

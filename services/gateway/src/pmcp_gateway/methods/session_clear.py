@@ -6,6 +6,7 @@ from typing import Any
 
 from pmcp_common.contracts.conversation_models import SessionClearParams, SessionClearResult
 from pmcp_gateway.methods.call import Call, Services
+from pmcp_gateway.methods.memory_life import forget_player
 
 
 async def clear(services: Services, call: Call, params: SessionClearParams) -> dict[str, Any]:
@@ -14,10 +15,8 @@ async def clear(services: Services, call: Call, params: SessionClearParams) -> d
     await services.talks.leave(call.tenant, call.session_id)
     forgotten = None
     if params.forget:
-        player = call.player(params.player_id)
-        answer = await services.conversations.forget_player(call.tenant, player)
-        await services.saves.forget_personas(call.tenant, player)
-        forgotten = answer.model_dump()
+        said, _ = await forget_player(services, call.tenant, call.player(params.player_id))
+        forgotten = said.model_dump()
     return SessionClearResult(message="Session cleared", session_id=call.session_id, forgotten=forgotten).model_dump(
         mode="json"
     )

@@ -1,0 +1,39 @@
+"""The report says with which command its figures were made."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from bench.soak.__main__ import command_of, parse_options
+from bench.soak.report import Run, markdown
+from pmcp_common.testing.history_checker import examine
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        ("--minutes 30 --clients 28", "--minutes 30 --clients 28 --seed 5"),
+        ("--minutes 0.5 --streams 9 --page docs/x.md", "--minutes 0.5 --clients 32 --seed 5 --streams 9"),
+        ('--faults "redis wipe,worker kill"', '--minutes 30 --clients 32 --seed 5 --faults "redis wipe,worker kill"'),
+    ],
+)
+def test_the_command_makes_the_same_run_again(given: str, command: str) -> None:
+    options = parse_options(shlex.split(given))
+    assert command_of(options, 5) == f"python -m bench.soak {command}"
+    again = parse_options(shlex.split(command))
+    assert (again.minutes, again.clients, again.streams, again.faults, again.seed) == (
+        options.minutes,
+        options.clients,
+        options.streams,
+        options.faults,
+        5,
+    )
+
+
+def test_the_command_stands_above_the_figures() -> None:
+    run = Run("python -m bench.soak --seed 5", 5, 1.0, 2, 0, (), {}, 0)
+    lines = markdown(run, examine([]), []).splitlines()
+    assert lines[:3] == ["```", "python -m bench.soak --seed 5", "```"]
+    assert any("violations in" in line for line in lines[3:])
