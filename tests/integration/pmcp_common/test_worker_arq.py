@@ -169,6 +169,29 @@ async def test_drain_starts_nothing_more_and_waits_for_the_running(redis: Redis,
     assert await redis.zscore(QUEUE, "later") is not None
 
 
+async def test_a_worker_has_ended_when_its_listener_has_too(redis: Redis, valkey_url: str) -> None:
+    listening, cleaned_up = asyncio.Event(), asyncio.Event()
+
+    class Slow(WakingWorker):
+        async def _listen_once(self) -> None:
+            listening.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await redis.ping()
+                cleaned_up.set()
+
+    worker = Slow(
+        [_named(Recorder())], redis=redis, redis_url=valkey_url, queue_name=QUEUE, max_jobs=1, job_timeout_seconds=30
+    )
+    running = asyncio.create_task(worker.async_run())
+    await asyncio.wait_for(listening.wait(), WAIT_SECONDS)
+    await worker.drain(0.1)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert cleaned_up.is_set()
+
+
 async def test_the_worker_comes_back_after_its_connections_were_cut(redis: Redis, workers: Any) -> None:
     recorder = Recorder()
     workers(recorder)

@@ -232,3 +232,22 @@ async def test_a_closed_client_refuses_whoever_comes_later_and_whoever_waits() -
         with pytest.raises(RedisConnectionError):
             await redis.ping()
         await peer.until_all_closed()
+
+
+async def test_bytes_that_the_peer_never_takes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pmcp_common.redis_link.CLOSE_SECONDS", 0.0)
+    async with listening() as peer:
+        redis = connect(peer.url)
+        await redis.ping()
+        connection: Any = redis.connection_pool._available_connections[0]
+        transport = connection._writer.transport
+        for link in peer.links:
+            link.transport.pause_reading()
+        sending = asyncio.create_task(cast(Coroutine[Any, Any, Any], redis.set("key", bytes(50_000_000))))
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not transport.get_write_buffer_size():  # noqa: ASYNC110 - a transport has no event for it
+                await asyncio.sleep(0)
+            await redis.aclose()
+            assert transport.get_write_buffer_size() == 0
+            with pytest.raises(RedisConnectionError):
+                await sending

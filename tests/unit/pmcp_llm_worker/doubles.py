@@ -365,3 +365,8 @@ async def claimed(broker: MemoryBroker, job_id: str = "job-1", **changes: object
     claim = await broker.claim(TENANT, job_id)
     assert isinstance(claim, Claim)
     return claim
+
+
+def words(*pieces: str) -> Stage:
+    """Where the model says this."""
+    return Stage(ScriptedModel(pieces))

@@ -61,6 +61,27 @@ async def test_an_unreachable_broker_is_no_loss() -> None:
         assert signal.reason is None
 
 
+async def test_the_cancel_channel_is_closed_when_its_follower_ends_in_the_midst_of_a_renewal() -> None:
+    broker = MemoryBroker()
+    claim = await claimed(broker)
+    leases = Leases(broker)
+    renewing = asyncio.Event()
+
+    async def slow(claim: Claim) -> AppendResult:
+        renewing.set()
+        await asyncio.Event().wait()
+        return AppendResult.OK
+
+    broker.renew = slow  # type: ignore[method-assign]
+    with leases.hold(claim):
+        following = asyncio.create_task(leases.follow_cancellations(broker))
+        await asyncio.wait_for(renewing.wait(), 5)
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following
+    assert broker._cancel_hints == []
+
+
 async def test_the_loop_renews_until_it_is_stopped() -> None:
     broker = MemoryBroker()
     claim = await claimed(broker)

@@ -5,6 +5,7 @@ Used by the adapters (`queue_arq`, `bus_redis`, the gateway's session store); no
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,19 +37,90 @@ CANNOT_WRITE_ERRORS = (OutOfMemoryError, ReadOnlyError, TryAgainError, MasterDow
 """The same, where redis-py has a class for it: then the word is cut off the text."""
 KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 3, socket.TCP_KEEPCNT: 3}
 """A peer that vanished without a word is noticed after 14 s; the system's default is two hours."""
+CLOSE_SECONDS = 3.0
+CLOSED = "this client is closed"
 
 BytesRedis = Redis
 
 
 class LinkConnection(Connection):
-    """uvloop raises RuntimeError for a write to a socket that was reset meanwhile: redis-py takes it for no lost
-    connection, and neither would its retry or anybody above."""
+    """A connection that a cancelled caller lets go of at once, and that its pool can close for good.
+
+    redis-py (5.3 on Python 3.11) writes under `wait_for`, which loses a cancellation that comes during a write: the
+    command goes on for nobody. And it makes a closed connection anew, also when the pool that owns it was closed.
+    """
+
+    retired = False
+
+    def retire(self) -> asyncio.StreamWriter | None:
+        """Close without waiting, and never connect again. Returns what is still to be waited for."""
+        self.retired = True
+        writer, self._writer, self._reader = self._writer, None, None
+        if writer is not None:
+            writer.close()
+        return writer
+
+    async def connect(self) -> None:
+        if self.retired:
+            raise RedisConnectionError(CLOSED)
+        await super().connect()  # type: ignore[no-untyped-call]
+
+    async def _connect(self) -> None:
+        await super()._connect()  # type: ignore[no-untyped-call]
+        if self.retired:  # meanwhile
+            self.retire()
+            raise RedisConnectionError(CLOSED)
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        if not self.is_connected:
+            await self.connect()
         try:
-            await super().send_packed_command(command, check_health)
-        except RuntimeError as error:
+            if self._writer is None:
+                raise RedisConnectionError(CLOSED)  # while it connected
+            async with asyncio.timeout(self.socket_timeout):
+                self._writer.writelines(command)
+                await self._writer.drain()
+        except TimeoutError as error:
+            await self.disconnect(nowait=True)
+            raise RedisTimeoutError("Timeout writing to socket") from error
+        except (OSError, RuntimeError) as error:  # RuntimeError: uvloop's, for a socket that was reset meanwhile
+            await self.disconnect(nowait=True)
             raise RedisConnectionError("the connection was closed") from error
+        except BaseException:  # half of a command may have been written
+            await self.disconnect(nowait=True)
+            raise
+
+
+class LinkPool(ConnectionPool):
+    """A pool whose end is an end: redis-py's makes new connections for whoever is still at it, and nobody closes them.
+
+    Also when its own closing is cancelled, no socket stays open.
+    """
+
+    ended = False
+
+    def get_available_connection(self) -> Any:
+        if self.ended:
+            raise RedisConnectionError(CLOSED)
+        return super().get_available_connection()  # type: ignore[no-untyped-call]
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """For good, with the connections in use and those in the making. This is what `Redis.aclose` calls."""
+        self.ended = True
+        connections: list[Any] = [*self._available_connections, *self._in_use_connections]
+        writers = [connection.retire() for connection in connections]
+        await asyncio.gather(*(_closed(writer) for writer in writers if writer is not None))
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Until the socket is closed. Its last bytes may wait for a peer that takes nothing: then they are dropped."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await writer.wait_closed()
+    except TimeoutError:
+        writer.transport.abort()
+    except OSError:
+        """It was broken already: closed is closed."""
 
 
 def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 200) -> BytesRedis:
@@ -57,7 +129,7 @@ def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 20
     redis-py has no time-out by default; a command cancelled half-way drops its connection, so that the next user
     of the pool never reads a foreign answer.
     """
-    pool: ConnectionPool = ConnectionPool.from_url(
+    pool: LinkPool = LinkPool.from_url(
         url,
         connection_class=LinkConnection,
         max_connections=max_connections,
@@ -76,7 +148,7 @@ def connect(url: str, *, timeout_seconds: float = 3.0, max_connections: int = 20
 def connect_blocking(url: str) -> BytesRedis:
     """A client for BLPOP and SUBSCRIBE: answers may take as long as they take. Keepalive finds a machine that is gone;
     whoever waits has to bound his wait himself, for a link that takes everything and brings nothing."""
-    pool: ConnectionPool = ConnectionPool.from_url(
+    pool: LinkPool = LinkPool.from_url(
         url,
         connection_class=LinkConnection,
         socket_timeout=None,

@@ -86,7 +86,14 @@ class WakingWorker(Worker):
         return int(self.job_counter)
 
     async def main(self) -> None:
-        await asyncio.gather(self._forever(self._listen_once), self._forever(self._poll_once))
+        loops = [asyncio.create_task(self._forever(step)) for step in (self._listen_once, self._poll_once)]
+        try:
+            await asyncio.gather(*loops)
+        finally:  # `gather` is over with the first of them; the other may be closing its connection
+            for loop in loops:
+                if not loop.cancelling():
+                    loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Start no more jobs and wait for the running ones; those left are cancelled."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from enum import IntEnum
 
 from pmcp_common.bus import StreamBus
@@ -107,9 +107,10 @@ class Leases:
             log.warning("lease not renewed", extra={"job": claim.submission.job_id, "code": error.code})
 
     async def follow_cancellations(self, bus: StreamBus) -> None:
-        async for hint in bus.cancellations():
-            if hint is None:
-                # The broker may have lost its data, and these jobs with it: they may begin anew elsewhere.
-                await self.renew_all()
-            else:
-                self.cancel(*hint)
+        async with aclosing(bus.cancellations()) as hints:
+            async for hint in hints:
+                if hint is None:
+                    # The broker may have lost its data, and these jobs with it: they may begin anew elsewhere.
+                    await self.renew_all()
+                else:
+                    self.cancel(*hint)
