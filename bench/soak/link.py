@@ -43,6 +43,11 @@ async def open_socket(url: str) -> ClientConnection:
     )
 
 
+def closing_of(error: ConnectionClosed) -> tuple[int, str]:
+    """The code and the reason that came; 1006 for a socket that ended without a word."""
+    return (error.rcvd.code, error.rcvd.reason) if error.rcvd else (1006, "")
+
+
 class Link:
     """One open socket."""
 
@@ -65,7 +70,7 @@ class Link:
                 elif (waiting := self._waiting.get(str(frame.get("id")))) is not None:
                     waiting.put_nowait(frame)
         except ConnectionClosed as error:
-            self._record.closed(error.rcvd.code if error.rcvd else 1006)
+            self._record.closed(*closing_of(error))
         finally:
             self.lost = True
             for waiting in (*self._waiting.values(), *self._resumed.values()):
@@ -97,6 +102,7 @@ class Link:
         try:
             await self._socket.send(orjson.dumps(frame).decode())
         except ConnectionClosed as error:
+            self.lost = True  # its reader may have had no turn yet: nobody shall try this socket again
             raise Lost from error
 
     async def close(self) -> None:

@@ -57,6 +57,8 @@ class Broker:
     set_generation: Callable[[str, int], Awaitable[None]]
     set_lines: Callable[[str, tuple[str, ...]], Awaitable[None]]
     """The canned lines of a persona, as the workers last saw it."""
+    set_restored: Callable[[bool], Awaitable[None]]
+    """Whether all that was lost with the broker's data is queued again."""
 
 
 @asynccontextmanager
@@ -93,8 +95,21 @@ async def broker_on_redis(url: str) -> AsyncIterator[Broker]:
     async def set_lines(persona_id: str, lines: tuple[str, ...]) -> None:
         await redis.hset(keys.persona_shelf("local"), persona_id, orjson.dumps({"fallback_lines": lines}).decode())  # type: ignore[misc]
 
+    async def set_restored(yes: bool) -> None:
+        await redis.set(keys.EPOCH, "life")
+        await redis.set(keys.RESTORED, "life" if yes else "?life")
+
     yield Broker(
-        queue, bus, set_persona, expire_lease, next_ticket, remembered, pass_deadline, set_generation, set_lines
+        queue,
+        bus,
+        set_persona,
+        expire_lease,
+        next_ticket,
+        remembered,
+        pass_deadline,
+        set_generation,
+        set_lines,
+        set_restored,
     )
     await redis.aclose()
 
@@ -127,8 +142,20 @@ def broker_in_memory() -> Broker:
     async def set_lines(persona_id: str, lines: tuple[str, ...]) -> None:
         twin.fallback_lines[persona_id] = lines
 
+    async def set_restored(yes: bool) -> None:
+        twin.is_restored = yes
+
     return Broker(
-        twin, twin, set_persona, expire_lease, next_ticket, remembered, pass_deadline, set_generation, set_lines
+        twin,
+        twin,
+        set_persona,
+        expire_lease,
+        next_ticket,
+        remembered,
+        pass_deadline,
+        set_generation,
+        set_lines,
+        set_restored,
     )
 
 

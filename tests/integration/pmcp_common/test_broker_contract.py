@@ -330,6 +330,7 @@ async def test_a_lost_job_that_was_given_up_is_not_queued_again_and_its_message_
     broker: Broker,
 ) -> None:
     lost = submission()
+    await broker.set_restored(True)
     assert await broker.bus.give_up("local", lost.job_id)
     assert await broker.bus.give_up("local", lost.job_id)
     with pytest.raises(StreamNotFound):
@@ -338,3 +339,34 @@ async def test_a_lost_job_that_was_given_up_is_not_queued_again_and_its_message_
     await broker.queue.submit(replace(other, requeued=True))
     assert not await broker.bus.give_up("local", other.job_id)
     assert (await broker.queue.submit(submission())).duplicate is False
+
+
+async def test_a_lost_stream_is_not_given_up_while_lost_jobs_are_being_queued_again_unless_it_was_waited_for_too_long(
+    broker: Broker,
+) -> None:
+    lost = submission()
+    await broker.set_restored(False)
+    assert not await broker.bus.give_up("local", lost.job_id)
+    assert await broker.bus.give_up("local", lost.job_id, at_once=True)
+    with pytest.raises(StreamNotFound):
+        await broker.queue.submit(replace(lost, requeued=True))
+
+
+async def test_what_was_accepted_once_has_its_place_however_much_waits(broker: Broker) -> None:
+    """Else one talkative conversation would hold up all that was lost with it."""
+    for _ in range(8):
+        await broker.queue.submit(submission(requeued=True))
+    with pytest.raises(TooManyRequests):
+        await broker.queue.submit(submission())
+
+
+async def test_a_reply_whose_worker_died_before_it_heard_of_the_cancellation_ends_as_cancelled(broker: Broker) -> None:
+    job = submission(deadline_ms=60_000)
+    claim = await claimed(broker, job)
+    await broker.bus.append([(claim, Delta(job.job_id, 1, 1, "I am here"))])
+    assert await broker.queue.cancel("local", "local", job.job_id, heard_chars=4) == "cancelling"
+    await broker.expire_lease(job.job_id)
+    await broker.pass_deadline(job.job_id)
+    await broker.queue.reap()
+    page = await read(broker, job)
+    assert (page.events[-1].state, page.events[-1].text) == ("cancelled", "I am here")

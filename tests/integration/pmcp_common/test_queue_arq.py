@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
+from pmcp_common.contracts.ends import end_without_model
 from pmcp_common.contracts.errors import Unavailable
-from pmcp_common.contracts.jobs import Claim, Delta, Submission
+from pmcp_common.contracts.jobs import Claim, Delta, JobState, Submission, Verdict
 from pmcp_common.contracts.memories import CommitTurns
 from pmcp_common.queue_arq import ArqJobQueue, job_of
 from pmcp_common.redis_link import connect
@@ -140,6 +141,33 @@ async def test_of_a_cancelled_reply_what_was_heard_is_kept(redis: Redis, queue: 
     assert await queue.release(claim)
     assert await queue.cancel("local", "local", job.job_id, heard_chars=4) == "cancelled"
     assert await owed(redis) == [("user", "Are you there?", ""), ("assistant", "I am", "cancelled")]
+
+
+async def test_of_a_reply_whose_worker_died_when_it_was_cancelled_only_what_was_heard_is_kept(
+    redis: Redis, queue: ArqJobQueue
+) -> None:
+    await queue.submit(job := submission(message="Are you there?", deadline_ms=60_000))
+    claim = await queue.claim("local", job.job_id)
+    assert isinstance(claim, Claim)
+    await RedisStreamBus(redis, "").append([(claim, Delta(job.job_id, 1, 1, "I am here"))])
+    assert await queue.cancel("local", "local", job.job_id, heard_chars=4) == "cancelling"
+    await redis.hset(keys.job("local", job.job_id), "deadline_ms", "1")  # type: ignore[misc]
+    await redis.zadd(keys.RUNNING, {f"local/{job.job_id}": 1})
+    await queue.reap()
+    assert await owed(redis) == [("user", "Are you there?", ""), ("assistant", "I am", "cancelled")]
+
+
+async def test_only_what_is_said_in_the_same_conversation_waits_behind_rows_that_are_owed(
+    redis: Redis, queue: ArqJobQueue
+) -> None:
+    await queue.submit(late := submission(player_id="ann", deadline_ms=1))
+    await until(lambda: expired(queue, late))
+    for player, waits in (("ann", True), ("bob", False)):
+        await queue.submit(job := submission(player_id=player))
+        claim = await queue.claim("local", job.job_id)
+        assert isinstance(claim, Claim)
+        end = end_without_model(claim, "", state=JobState.DONE, finish_reason="stop")
+        assert (await queue.declare(claim, Verdict(end))).others_owed is waits
 
 
 async def test_a_message_taken_back_before_it_was_answered_is_not_kept(redis: Redis, queue: ArqJobQueue) -> None:

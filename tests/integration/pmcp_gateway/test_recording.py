@@ -55,7 +55,7 @@ async def test_a_job_that_ended_before_it_was_recorded_leaves_the_record_again(
     await reply.say("At once")
     end = await reply.end()
     peers.may_record.set()
-    await until(lambda: redis.zscore(keys.SETTLED, f"local/{end.stream_id}"))
+    await until(lambda: _is_settled(redis, end.stream_id))
     assert peers.recorded == [end.stream_id]
 
 
@@ -106,3 +106,7 @@ async def _has(peers: Peers, job_id: str) -> bool:
 
 async def _is_missing(redis: Redis, key: str) -> bool:
     return bool(await redis.exists(key) == 0)
+
+
+async def _is_settled(redis: Redis, job_id: str) -> bool:
+    return await redis.zscore(keys.SETTLED, f"local/{job_id}") is not None

@@ -9,7 +9,9 @@ from redis.asyncio import Redis
 
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.contracts import keys
+from pmcp_common.contracts.accepted_jobs import JobName
 from pmcp_common.contracts.chat_models import MAX_MESSAGE_BYTES
+from pmcp_common.job_record_redis import RedisRecordMarks
 from pmcp_common.queue_arq import ArqJobQueue
 from pmcp_common.redis_link import connect
 from pmcp_llm_worker.job_ledger import Backlog
@@ -60,8 +62,10 @@ async def test_a_job_that_cannot_be_read_is_left_out_and_those_behind_it_are_not
 
 
 async def test_whether_all_is_restored_is_asked_of_redis(redis: Redis) -> None:
+    epoch, keeper = (await look(redis)).epoch, RedisJobBacklog(redis, "keeper")
+    await keeper.restoring(epoch)
     assert not (await look(redis)).restored
-    await RedisJobBacklog(redis, "keeper").restored((await look(redis)).epoch)
+    assert await keeper.restored(epoch)
     assert (await look(redis)).restored
     await redis.delete(keys.RESTORED)  # as with the last second before a power cut
     assert not (await look(redis)).restored
@@ -75,10 +79,20 @@ async def test_a_job_is_left_to_its_gateway_for_a_moment(redis: Redis, queue: Ar
     assert len((await look(redis)).accepted) == 1
 
 
-async def test_no_job_leaves_the_record_while_rows_are_owed(redis: Redis) -> None:
-    """They may be its own: lost with the spool, they would be lost altogether."""
-    await redis.zadd(keys.SETTLED, {"local/one": 1})
-    entry = await redis.xadd(keys.SPOOL, {"tenant": "local", "turns": "{}"})
-    assert (await look(redis)).settled == []
-    await redis.xdel(keys.SPOOL, entry)
-    assert [job.job_id for job in (await look(redis)).settled] == ["one"]
+async def test_what_was_recorded_while_lost_jobs_were_looked_for_is_looked_for_too(redis: Redis) -> None:
+    epoch, keeper = (await look(redis)).epoch, RedisJobBacklog(redis, "keeper")
+    await keeper.restoring(epoch)
+    await RedisRecordMarks(redis).recorded("an older life", [JobName(tenant="local", job_id="late")])
+    assert not await keeper.restored(epoch)
+    assert not (await look(redis)).restored
+
+
+async def test_a_job_leaves_the_record_once_all_rows_are_stored_that_may_be_its_own(redis: Redis) -> None:
+    """Lost with the spool, they would be lost altogether. What is owed of later replies holds up nobody."""
+    await redis.xadd(keys.SPOOL, {"tenant": "local", "turns": "{}"}, id="5000-0")
+    await redis.zadd(
+        keys.SETTLED, {"local/owes-nothing": 0, "local/before": 4999, "local/with": 5000, "local/after": 5001}
+    )
+    assert [job.job_id for job in (await look(redis)).settled] == ["owes-nothing", "before"]
+    await redis.xdel(keys.SPOOL, "5000-0")
+    assert [job.job_id for job in (await look(redis)).settled] == ["owes-nothing", "before", "with", "after"]

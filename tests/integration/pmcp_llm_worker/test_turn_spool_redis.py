@@ -49,6 +49,22 @@ async def test_an_entry_is_set_aside_once_with_the_reason_whoever_does_it(redis:
     assert (await redis.xlen(keys.SPOOL), await redis.hlen(keys.SPOOL_TRIES)) == (0, 0)
 
 
+async def test_a_conversation_owes_as_long_as_an_entry_of_it_is_there(redis: Any) -> None:
+    spool = RedisTurnSpool(redis)
+    other = TURNS.turns[0].model_copy(update={"conversation_id": "conv_other"})
+    for turns in (TURNS, TURNS, CommitTurns(turns=(other,))):
+        await spool.put("local", turns)
+    first, second, third = await spool.oldest()
+    ours = f"local/{TURNS.turns[0].conversation_id}"
+    await spool.remove(first)
+    await spool.remove(first)  # another worker, or a lost answer
+    assert await redis.hexists(keys.SPOOL_OWED, ours)
+    await spool.set_aside(second, "-32603 fault")
+    assert await redis.hkeys(keys.SPOOL_OWED) == [b"local/conv_other"]
+    await spool.remove(third)
+    assert not await redis.exists(keys.SPOOL_OWED)
+
+
 async def test_turns_of_a_newer_worker_are_read_and_those_nobody_can_read_are_set_aside_as_they_are(
     redis: Any,
 ) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from pmcp_gateway import app
 
 
@@ -21,12 +19,3 @@ async def test_background_tasks_are_over_when_the_block_is() -> None:
     async with app._running(waits()):
         await asyncio.sleep(0)
     assert ended.is_set()
-
-
-async def test_what_a_background_task_died_of_is_not_hidden() -> None:
-    async def dies() -> None:
-        raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        async with app._running(dies()):
-            await asyncio.sleep(0)

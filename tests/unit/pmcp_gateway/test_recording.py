@@ -122,6 +122,20 @@ async def test_a_failed_batch_is_told_and_the_next_one_is_tried() -> None:
     assert record.marked == [("e1", ["job2"])]
 
 
+async def test_whoever_waits_behind_a_failed_batch_does_not_wait_for_another() -> None:
+    record = Record()
+    record.away = True
+    record.open.clear()
+    async with recording_to(record) as recording:
+        first = recording.add(message(0), accepted(0))
+        async with asyncio.timeout(5):
+            await record.asked.wait()
+        behind = [recording.add(message(number), accepted(number)) for number in range(1, 3 * MAX_JOBS)]
+        record.open.set()
+        assert not any(await known(first, *behind))
+    assert len(record.batches) == 1
+
+
 async def test_jobs_of_two_lives_of_the_data_are_marked_each_in_its_own() -> None:
     record = Record()
     async with recording_to(record) as recording:

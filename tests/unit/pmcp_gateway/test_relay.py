@@ -152,7 +152,6 @@ class _Broken:
         self.append = broker.append
         self.attach = broker.attach
         self.cancellations = broker.cancellations
-        self.restored = broker.restored
         self.give_up = broker.give_up
 
     async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:

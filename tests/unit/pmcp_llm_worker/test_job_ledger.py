@@ -41,7 +41,9 @@ class Redis:
         return Backlog(self.epoch, self.accepted[:limit], [], self.restored_epoch == self.epoch)
 
     async def recorded(self, epoch: str, jobs: Sequence[JobName]) -> None:
-        assert epoch == self.epoch
+        if epoch != self.epoch:
+            self.restored_epoch = ""
+            return
         self.noted += [job.job_id for job in jobs]
         self.accepted = [job for job in self.accepted if job not in jobs]
 
@@ -51,9 +53,15 @@ class Redis:
     async def announce_loss(self) -> None:
         self.said.append("loss")
 
-    async def restored(self, epoch: str) -> None:
+    async def restoring(self, epoch: str) -> None:
+        self.restored_epoch = f"?{epoch}"
+
+    async def restored(self, epoch: str) -> bool:
+        if self.restored_epoch != f"?{epoch}":
+            return False
         self.restored_epoch = epoch
         self.said.append(f"restored {epoch}")
+        return True
 
 
 class Record:
@@ -178,3 +186,26 @@ async def test_rows_whose_end_was_missed_are_dropped_now_and_then() -> None:
     stage.clock.seconds += PURGE_SECONDS
     await stage.ledger.step()
     assert len(stage.record.purged) == 2
+
+
+async def test_a_job_recorded_while_lost_ones_are_looked_for_is_looked_for_before_all_is_said_to_be_restored() -> None:
+    stage = Stage()
+    look_for = stage.record.lost
+
+    async def lost(epoch: str, limit: int) -> Sequence[AcceptedJob]:
+        found = await look_for(epoch, limit)
+        if not stage.record.rows:  # a gateway's row comes right behind the look, and its mark
+            stage.record.rows["late"] = accepted("late", "an older life")
+            await stage.redis.recorded("an older life", [JobName(tenant=TENANT, job_id="late")])
+        return found
+
+    stage.record.lost = lost  # type: ignore[method-assign]
+    await stage.ledger.step()
+    stage.clock.seconds += PARTING_SECONDS
+    await stage.ledger.step()
+    await stage.ledger.step()
+    stage.clock.seconds += PARTING_SECONDS
+    await stage.ledger.step()
+    assert stage.queued == 1
+    assert stage.redis.said[-1] == "restored first"
+    assert stage.record.rows["late"].epoch == "first"

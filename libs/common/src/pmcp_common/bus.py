@@ -6,7 +6,7 @@ Adapters: `bus_redis`, `testing.broker_memory` (the twin).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,13 +60,12 @@ class StreamBus(Protocol):
         """
         ...
 
-    async def restored(self) -> bool:
-        """Whether what was lost with the broker's data is queued again, as far as it was recorded: a stream that is
-        not there afterwards will not come back. True when nothing was lost."""
-        ...
+    async def give_up(self, tenant: str, stream_id: str, *, at_once: bool = False) -> bool:
+        """A lost stream is waited for no longer. True: it will never be queued again.
 
-    async def give_up(self, tenant: str, stream_id: str) -> bool:
-        """A lost stream is waited for no longer. True: it will never be queued again; False: it is there again."""
+        False: it is there again; or what was lost with the broker's data is not all queued again yet, as far as it
+        was recorded, and it may be among it. `at_once`: then, too.
+        """
         ...
 
     def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
@@ -77,7 +76,7 @@ class StreamBus(Protocol):
         """
         ...
 
-    def cancellations(self) -> AsyncIterator[tuple[str, str] | None]:
+    def cancellations(self) -> AsyncGenerator[tuple[str, str] | None, None]:
         """Hints (tenant, job id) that a running reply was cancelled; may be lost, the flag in the job is not.
 
         None once the subscription stands, and again when data may have been lost: look at your own.

@@ -82,14 +82,9 @@ class RedisStreamBus:
             args += [position.epoch, position.last_seq]
         return [_attachment(answer) for answer in await self._attach(names, args)]
 
-    async def restored(self) -> bool:
-        with broker_errors():
-            epoch, restored = await self._redis.mget([keys.EPOCH, keys.RESTORED])
-        return epoch is not None and epoch == restored
-
-    async def give_up(self, tenant: str, stream_id: str) -> bool:
-        names = [keys.job(tenant, stream_id), keys.given_up(tenant, stream_id)]
-        return bool(await self._give_up(names, [GIVEN_UP_SECONDS]))
+    async def give_up(self, tenant: str, stream_id: str, *, at_once: bool = False) -> bool:
+        names = [keys.job(tenant, stream_id), keys.given_up(tenant, stream_id), keys.EPOCH, keys.RESTORED]
+        return bool(await self._give_up(names, [GIVEN_UP_SECONDS, "1" if at_once else ""]))
 
     async def subscribe(self, gateway_id: str) -> AsyncIterator[Sequence[StreamEvent]]:
         channel = keys.gateway_channel(gateway_id)
@@ -97,7 +92,7 @@ class RedisStreamBus:
             async for data in messages:
                 yield [] if data is None else [decode_event(fields) for fields in orjson.loads(data)]
 
-    async def cancellations(self) -> AsyncIterator[tuple[str, str] | None]:
+    async def cancellations(self) -> AsyncGenerator[tuple[str, str] | None, None]:
         async with aclosing(channel_messages(self._url, keys.CANCEL_CHANNEL)) as messages:
             async for data in messages:
                 if not data:  # subscribed anew, or the keeper of the ledger says that data was lost

@@ -8,24 +8,17 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import orjson
 
 from pmcp_common.bus import UNREADABLE
-from pmcp_common.bus_redis import RedisStreamBus, decode_event, encode_event
+from pmcp_common.bus_redis import RedisStreamBus, encode_event
+from pmcp_common.clock import Clock, SystemClock
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.ends import LATE, LOST, end_cancelled, end_given_up
-from pmcp_common.contracts.errors import (
-    IdempotencyConflict,
-    NoActivePersona,
-    SessionReplaced,
-    StreamNotFound,
-    StreamPosition,
-    TooManyRequests,
-    Unavailable,
-)
+from pmcp_common.contracts.errors import StreamNotFound
 from pmcp_common.contracts.jobs import (
     MAX_ATTEMPTS,
     Accepted,
@@ -41,13 +34,12 @@ from pmcp_common.contracts.jobs import (
     text_of,
 )
 from pmcp_common.queue import Reaped
-from pmcp_common.redis_link import RETRY_AFTER_SECONDS, BytesRedis, Script, broker_errors
-from pmcp_common.turn_rows import rows_of_unattended
+from pmcp_common.queue_answers import accepted_of, claim_of, stored_of
+from pmcp_common.redis_link import BytesRedis, Script, broker_errors
+from pmcp_common.turn_rows import has_effects, rows_of_unattended
 
 log = logging.getLogger(__name__)
 
-SUBMISSION_FIELDS = frozenset(field.name for field in fields(Submission))
-NOT_NOW = {"RESTORING": "The message broker is being restored", "LOADING": "The player's world is being loaded"}
 LATE_MOMENT_MS = 150
 """A worker that holds its lease past a client's deadline is left alone for so long: its end is on the way."""
 LATE_WORKER_MS = 15_000
@@ -75,8 +67,16 @@ class QueueLimits:
 
 
 class ArqJobQueue:
-    def __init__(self, redis: BytesRedis, bus: RedisStreamBus, limits: QueueLimits | None = None) -> None:
+    def __init__(
+        self,
+        redis: BytesRedis,
+        bus: RedisStreamBus,
+        limits: QueueLimits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`clock`: of the rows this process leaves behind; the system's otherwise."""
         self.limits = limits or QueueLimits()
+        self._clock = clock or SystemClock()
         self._redis = redis
         self._bus = bus
         self._epoch = ""
@@ -133,7 +133,7 @@ class ArqJobQueue:
                 "1" if submission.requeued else "",
             ],
         )
-        accepted = _accepted(submission, [part.decode() for part in answer])
+        accepted = accepted_of(submission, [part.decode() for part in answer])
         if not self._epoch or (submission.idempotency_key is not None and not accepted.duplicate):
             self._epoch = accepted.epoch
         return accepted
@@ -146,9 +146,9 @@ class ArqJobQueue:
             [f"{tenant}/{job_id}", self._lease_ms, MAX_ATTEMPTS, ticket, claimant or uuid.uuid4().hex],
         )
         if status == b"OK":
-            return _claim(rest)
+            return claim_of(rest)
         if status == b"EXHAUSTED":
-            await self._give_up(_claim(rest), LOST)
+            await self._give_up(claim_of(rest), LOST)
         return ClaimRefusal(status.decode().lower())
 
     async def renew(self, claim: Claim) -> AppendResult:
@@ -161,17 +161,17 @@ class ArqJobQueue:
     async def declare(self, claim: Claim, verdict: Verdict) -> Declared:
         tenant, job_id = claim.submission.tenant, claim.submission.job_id
         answer, owed = await self._declare(
-            [keys.job(tenant, job_id), keys.RUNNING, keys.SPOOL],
-            [f"{tenant}/{job_id}", claim.fence, self._lease_ms, orjson.dumps(verdict)],
+            [keys.job(tenant, job_id), keys.RUNNING, keys.SPOOL_OWED],
+            [f"{tenant}/{job_id}", claim.fence, self._lease_ms, orjson.dumps(verdict), tenant],
         )
         return Declared(AppendResult(answer.decode()), bool(owed))
 
     async def finish(self, claim: Claim, end: End, *, remember: bool) -> bool:
-        ids = claim.submission.tenant, claim.submission.job_id, end.user_message_id, end.message_id
-        return await self._end(claim, end, orjson.dumps([*ids, end.processing_time]) if remember else b"", b"")
+        return await self._end(claim, end, b"", remember=remember)
 
-    async def _end(self, claim: Claim, end: End, off_path: bytes, owed: bytes) -> bool:
+    async def _end(self, claim: Claim, end: End, owed: bytes, *, remember: bool) -> bool:
         tenant, job_id = claim.submission.tenant, claim.submission.job_id
+        off_path = [tenant, job_id, end.user_message_id, end.message_id, end.processing_time]
         answer = await self._finish(
             [
                 keys.job(tenant, job_id),
@@ -180,6 +180,7 @@ class ArqJobQueue:
                 keys.REPLY_QUEUE,
                 keys.REMEMBER_QUEUE,
                 keys.SPOOL,
+                keys.SPOOL_OWED,
             ],
             [
                 tenant,
@@ -190,7 +191,7 @@ class ArqJobQueue:
                 encode_event(end),
                 self.limits.resume_window_seconds,
                 self._pickup_ms,
-                off_path,
+                orjson.dumps(off_path) if remember else b"",
                 owed,
                 keys.SPOOL_ENTRIES,
             ],
@@ -234,7 +235,7 @@ class ArqJobQueue:
             return str(rest[0].decode())
         if status == b"CANCELLING":
             return "cancelling"
-        claim = _claim(rest)
+        claim = claim_of(rest)
         await self._end_unattended(claim, end_cancelled(claim, await self._shown(claim)))
         return "cancelled"
 
@@ -243,7 +244,8 @@ class ArqJobQueue:
         heard = None if claim.verdict is None else claim.verdict.heard_chars
         if claim.verdict is None and end.state == JobState.CANCELLED and end.text:
             heard = await self.heard_chars(claim)
-        await self._end(claim, end, b"", rows_of_unattended(claim, end, heard))
+        owed = rows_of_unattended(claim, end, heard, self._clock.now())
+        await self._end(claim, end, owed, remember=bool(owed) and has_effects(end))
 
     async def heard_chars(self, claim: Claim) -> int | None:
         submission = claim.submission
@@ -263,7 +265,7 @@ class ArqJobQueue:
         if status == b"EARLY":
             return int(rest[0]) / 1000
         if status == b"TAKEN":
-            await self._give_up(_claim(rest), LATE)
+            await self._give_up(claim_of(rest), LATE)
         return 0.0
 
     async def accepted(
@@ -275,7 +277,7 @@ class ArqJobQueue:
             epoch, *found = await self._redis.mget(
                 [keys.EPOCH, *(keys.idempotency(tenant, principal, player_id, key) for key in idempotency_keys)]
             )
-        return [None if value is None else _stored(orjson.loads(value), (epoch or b"").decode()) for value in found]
+        return [None if value is None else stored_of(orjson.loads(value), (epoch or b"").decode()) for value in found]
 
     def _deadline_ms(self, submission: Submission) -> int:
         longest = int(self.limits.deadline_seconds * 1000)
@@ -287,7 +289,7 @@ class ArqJobQueue:
         )
         for reason, *rest in taken:
             try:
-                await self._give_up(_claim(rest), reason.decode())
+                await self._give_up(claim_of(rest), reason.decode())
             except UNREADABLE:  # of another version, or damaged: the others must not wait for it
                 log.exception("a job that cannot be read is left until it expires")
         return Reaped(requeued, len(taken), None if next_ms < 0 else next_ms / 1000)
@@ -319,75 +321,3 @@ def job_of(ticket: str) -> tuple[str, str]:
     """Tenant and id of the job an entry of the reply queue stands for: `tenant/job:number`."""
     tenant, _, rest = ticket.partition("/")
     return tenant, rest.rpartition(":")[0]
-
-
-def _accepted(submission: Submission, answer: Sequence[str]) -> Accepted:
-    match answer[0]:
-        case "OK":
-            return Accepted(
-                submission.job_id,
-                submission.message_id,
-                epoch=answer[1],
-                persona_id=answer[2],
-                persona_name=answer[3],
-            )
-        case "DUP":
-            return Accepted(
-                answer[4],
-                answer[5],
-                epoch=answer[1],
-                persona_id=answer[2],
-                persona_name=answer[3],
-                duplicate=True,
-                attachment=int(answer[6]),
-                recorded=answer[7] != "",
-            )
-        case "DUP_GONE":
-            raise StreamPosition(
-                "This message was answered before, and its stream is kept no longer",
-                reason="not_resumable",
-                stream_id=answer[1],
-                message_id=answer[2],
-            )
-        case "REPLACED":
-            raise SessionReplaced
-        case "RESTORING" | "LOADING":
-            raise Unavailable(NOT_NOW[answer[0]], retry_after=RETRY_AFTER_SECONDS)
-        case "GIVEN_UP":
-            raise StreamNotFound(submission.job_id)
-        case "NO_PERSONA":
-            raise NoActivePersona
-        case "CONFLICT":
-            raise IdempotencyConflict("This idempotency key was used with another message")
-        case "CONVERSATION_FULL":
-            raise TooManyRequests("Too many messages wait in this conversation", retry_after=RETRY_AFTER_SECONDS)
-    raise TooManyRequests("Too many messages wait for a worker", retry_after=RETRY_AFTER_SECONDS)
-
-
-def _stored(fields: dict[str, str], epoch: str) -> Accepted:
-    return Accepted(
-        fields["job"], fields["message"], epoch, fields["persona_id"], fields["persona_name"], duplicate=True
-    )
-
-
-def _claim(answer: Sequence[Any]) -> Claim:
-    fence, attempts, submission, persona_id, persona_name, seq, cancel, queued_ms, handed_back, verdict, *more = answer
-    stored = {k: v for k, v in orjson.loads(submission).items() if k in SUBMISSION_FIELDS}
-    seen = more[0] if more else ()
-    return Claim(
-        submission=replace(Submission(**stored), persona_name=persona_name.decode()),
-        persona_id=persona_id.decode(),
-        fence=int(fence),
-        attempt=int(attempts),
-        last_seq=int(seq),
-        cancelled=cancel == b"1",
-        queued_ms=float(queued_ms),
-        handed_back=int(handed_back),
-        verdict=_verdict(verdict) if verdict else None,
-        sights={kind.decode(): orjson.loads(one) for kind, one in sorted(zip(seen[::2], seen[1::2], strict=True))},
-    )
-
-
-def _verdict(stored: bytes) -> Verdict:
-    fields = orjson.loads(stored)
-    return Verdict(cast(End, decode_event(fields["end"])), fields["heard_chars"])

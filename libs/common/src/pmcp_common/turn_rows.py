@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.ends import FALLBACK
 from pmcp_common.contracts.jobs import Claim, End, JobState
 from pmcp_common.contracts.memories import CommitTurns, Role, Turn
 from pmcp_common.contracts.talks import Circumstances, partner_of
+
+log = logging.getLogger(__name__)
 
 MAX_WORLD_TIME_CHARS = 40
 
@@ -108,10 +112,14 @@ def _turn(claim: Claim, message_id: str, role: Role, text: str, at: datetime, ab
     )
 
 
-def rows_of_unattended(claim: Claim, end: End, heard_chars: int | None) -> bytes:
-    """An entry of the spool for an end that no worker wrote, timed by the broker's clock; empty for no rows."""
-    now = datetime.fromtimestamp((claim.submission.accepted_at_ms + claim.queued_ms) / 1000, UTC)
-    turns = turns_to_commit(claim, end, end.text[:heard_chars], now)
+def rows_of_unattended(claim: Claim, end: End, heard_chars: int | None, now: datetime) -> bytes:
+    """An entry of the spool for an end that no worker wrote; empty for no rows, and for such as cannot be: an end is
+    owed in any case."""
+    try:
+        turns = turns_to_commit(claim, end, end.text[:heard_chars], now)
+    except ValidationError:
+        log.exception("a reply leaves no rows", extra={"job": claim.submission.job_id})
+        return b""
     return b"" if turns is None else encode_turns(turns)
 
 

@@ -22,8 +22,8 @@ from arq.utils import timestamp_ms
 from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
+from pmcp_common.background import end_tasks
 from pmcp_common.contracts import keys
-from pmcp_common.ending import end_tasks
 from pmcp_common.redis_link import BytesRedis, connect_blocking
 
 log = logging.getLogger(__name__)

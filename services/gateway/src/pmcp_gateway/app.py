@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -14,10 +13,10 @@ import aiohttp
 from fastapi import FastAPI
 from starlette.routing import WebSocketRoute
 
+from pmcp_common.background import end_tasks, keep_running
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.clock import SystemClock
 from pmcp_common.conversations_http import HttpConversationPeer
-from pmcp_common.ending import end_tasks
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.job_record_http import HttpJobRecord
 from pmcp_common.job_record_redis import RedisRecordMarks
@@ -134,14 +133,11 @@ async def _closing(redis: BytesRedis) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(work) for work in works]
+    tasks = [keep_running(work) for work in works]
     try:
         yield
     finally:
         await end_tasks(tasks)
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                task.result()
 
 
 async def _sweeping(endpoint: SocketEndpoint) -> None:

@@ -61,16 +61,18 @@ class Recording:
 
     async def _step(self) -> None:
         batch, self._waiting = self._waiting[:MAX_JOBS], self._waiting[MAX_JOBS:]
-        if not self._waiting:
-            self._some.clear()
         recorded = False
         try:
             await self._bring([job for job, _ in batch])
             recorded = True
         except DomainError as error:
+            # Those behind it would wait as long for nothing, and become more and more.
+            batch, self._waiting = batch + self._waiting, []
             log.warning("accepted jobs not recorded yet", extra={"jobs": len(batch), "code": error.code})
         finally:
             self._tell(batch, recorded=recorded)
+        if not self._waiting:
+            self._some.clear()
 
     async def _bring(self, jobs: Sequence[AcceptedJob]) -> None:
         await self._record.record(jobs)

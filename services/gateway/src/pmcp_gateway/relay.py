@@ -310,13 +310,10 @@ class Relay:
     async def _read_once(self, watch: Watch) -> bool:
         """True: there is more to read."""
         watch.behind = False
-        # Asked before the stream is: it may come back in between.
-        final = watch.lost_at is not None and await self._will_not_return(watch, watch.lost_at)
         try:
             page = await self._bus.read(watch.tenant, watch.principal, watch.stream_id, watch.last_seq)
         except StreamNotFound:
-            # One truth: what the client is told is gone may not be answered by a worker that comes later.
-            if final and await self._bus.give_up(watch.tenant, watch.stream_id):
+            if await self._will_not_return(watch):
                 raise
             return self._miss(watch)
         if page.epoch != watch.epoch:
@@ -327,8 +324,12 @@ class Relay:
             watch.accept(event, now)
         return watch.behind or before < watch.last_seq < page.head_seq
 
-    async def _will_not_return(self, watch: Watch, lost_at: float) -> bool:
-        return self._clock.monotonic() - lost_at >= self.limits.lost_seconds or await self._bus.restored()
+    async def _will_not_return(self, watch: Watch) -> bool:
+        """One truth: what the client is told is gone may not be answered by a worker that comes later."""
+        if watch.lost_at is None:
+            return False
+        waited = self._clock.monotonic() - watch.lost_at
+        return await self._bus.give_up(watch.tenant, watch.stream_id, at_once=waited >= self.limits.lost_seconds)
 
     def _miss(self, watch: Watch) -> bool:
         """The stream was there when the client was told of it: it is gone with the broker's data."""

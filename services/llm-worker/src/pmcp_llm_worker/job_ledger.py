@@ -69,8 +69,13 @@ class JobBacklog(RecordMarks, Protocol):
         """Tells the workers to look whether the replies they write are still theirs. A hint."""
         ...
 
-    async def restored(self, epoch: str) -> None:
-        """All that was recorded in earlier epochs is queued again: nothing that is missing now will come back."""
+    async def restoring(self, epoch: str) -> None:
+        """What was recorded in earlier epochs is looked for now."""
+        ...
+
+    async def restored(self, epoch: str) -> bool:
+        """All of it is queued again: nothing that is missing now will come back. False: meanwhile a job of an earlier
+        epoch was recorded, so that it has to be looked for once more."""
         ...
 
 
@@ -108,6 +113,7 @@ class JobLedger:
             self._loss = (epoch, now)
         if self._loss is not None and self._loss[0] == epoch and now - self._loss[1] < PARTING_SECONDS:
             return
+        await self._backlog.restoring(epoch)
         await self._queue_lost(epoch)
         await self._backlog.restored(epoch)
 

@@ -30,7 +30,7 @@ class RedisJobBacklog(RedisRecordMarks):
         self._redis: Any = redis
         self._keeper = keeper
         self._gateways_ms = gateways_ms
-        self._ledger = Script(redis, "ledger")
+        self._ledger, self._restored = Script(redis, "ledger"), Script(redis, "restored")
 
     async def look(self, limit: int) -> Backlog | None:
         epoch, ours, accepted, settled, restored = await self._ledger(
@@ -51,9 +51,12 @@ class RedisJobBacklog(RedisRecordMarks):
         with broker_errors():
             await self._redis.publish(keys.CANCEL_CHANNEL, b"")
 
-    async def restored(self, epoch: str) -> None:
+    async def restoring(self, epoch: str) -> None:
         with broker_errors():
-            await self._redis.set(keys.RESTORED, epoch)
+            await self._redis.set(keys.RESTORED, f"?{epoch}")
+
+    async def restored(self, epoch: str) -> bool:
+        return bool(await self._restored([keys.RESTORED], [epoch]))
 
 
 def _name(member: bytes) -> JobName:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.memories import CommitTurns
@@ -19,11 +18,12 @@ log = logging.getLogger(__name__)
 class RedisTurnSpool:
     def __init__(self, redis: BytesRedis) -> None:
         self._redis = redis
-        self._count, self._aside = Script(redis, "count_try"), Script(redis, "set_turns_aside")
+        self._put, self._leave = Script(redis, "spool"), Script(redis, "spool_leave")
+        self._count = Script(redis, "count_try")
 
     async def put(self, tenant: str, turns: CommitTurns) -> None:
-        with broker_errors():
-            await self._redis.xadd(keys.SPOOL, _encode(tenant, turns), maxlen=keys.SPOOL_ENTRIES, approximate=True)
+        arguments: list[str | int | bytes] = [keys.SPOOL_ENTRIES, tenant, encode_turns(turns), *_conversations(turns)]
+        await self._put([keys.SPOOL, keys.SPOOL_OWED], arguments)
 
     async def oldest(self) -> Sequence[SpooledTurns]:
         """An entry that cannot be read (of another version, or damaged) is set aside as it is."""
@@ -35,31 +35,28 @@ class RedisTurnSpool:
                 readable.append(_decode(entry_id, fields))
             except (ValueError, KeyError):
                 log.exception(SET_ASIDE, extra={"entry": entry_id.decode()})
-                await self._move_aside(entry_id, "unreadable")
+                await self._end(entry_id, "unreadable")
                 metrics.SET_ASIDE.inc()
         return readable
 
     async def remove(self, entry: SpooledTurns) -> None:
-        with broker_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xdel(keys.SPOOL, entry.entry_id)
-                pipe.hdel(keys.SPOOL_TRIES, entry.entry_id)
-                await pipe.execute()
+        await self._end(entry.entry_id, "", entry)
 
     async def count_try(self, entry: SpooledTurns) -> tuple[int, float]:
         tries, waited_ms = await self._count([keys.SPOOL_TRIES], [entry.entry_id])
         return int(tries), int(waited_ms) / 1000
 
     async def set_aside(self, entry: SpooledTurns, reason: str) -> None:
-        await self._move_aside(entry.entry_id, reason)
+        await self._end(entry.entry_id, reason, entry)
 
-    async def _move_aside(self, entry_id: bytes | str, reason: str) -> None:
-        names = [keys.SPOOL, keys.SPOOL_REFUSED, keys.SPOOL_TRIES]
-        await self._aside(names, [entry_id, keys.SPOOL_ENTRIES, reason])
+    async def _end(self, entry_id: bytes | str, reason: str, entry: SpooledTurns | None = None) -> None:
+        names = [keys.SPOOL, keys.SPOOL_OWED, keys.SPOOL_TRIES, keys.SPOOL_REFUSED]
+        owed = [] if entry is None else [f"{entry.tenant}/{one}" for one in _conversations(entry.turns)]
+        await self._leave(names, [entry_id, reason, keys.SPOOL_ENTRIES, *owed])
 
 
-def _encode(tenant: str, turns: CommitTurns) -> dict[Any, Any]:
-    return {"tenant": tenant, "turns": encode_turns(turns)}
+def _conversations(turns: CommitTurns) -> list[str]:
+    return sorted({turn.conversation_id for turn in turns.turns})
 
 
 def _decode(entry_id: bytes, fields: dict[bytes, bytes]) -> SpooledTurns:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import random
-import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -23,12 +22,12 @@ from arq.worker import func
 from fastapi import FastAPI
 
 from pmcp_common import peers_http
+from pmcp_common.background import end_tasks, keep_running
 from pmcp_common.bus_redis import RedisStreamBus
 from pmcp_common.clock import Clock, SystemClock
 from pmcp_common.contracts import keys
 from pmcp_common.contracts.errors import DomainError
 from pmcp_common.conversations_http import HttpConversationPeer
-from pmcp_common.ending import end_tasks
 from pmcp_common.http_service import ReadinessCheck, create_app
 from pmcp_common.job_record_http import HttpJobRecord
 from pmcp_common.queue import JobQueue
@@ -145,7 +144,7 @@ async def start(
         build_ledger(settings, redis, queue, peer_session, clock).keep,
         watch.run,
     )
-    return Process(replies, remembering, summarising, learning, watch, [keep_running(step) for step in background])
+    return Process(replies, remembering, summarising, learning, watch, [keep_running(step()) for step in background])
 
 
 async def connect_all(
@@ -166,19 +165,6 @@ async def stop(process: Process, drain_seconds: float) -> None:
     await asyncio.gather(*(worker.drain(drain_seconds) for worker in workers if worker is not None))
     await end_tasks(process.tasks)
     await process.watch.leave()
-
-
-def keep_running(step: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-    """A background task must not die unseen: without it the process would look alive and do nothing."""
-
-    def check(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            log.critical("a background task died, leaving", exc_info=task.exception())
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    task = asyncio.create_task(step())
-    task.add_done_callback(check)
-    return task
 
 
 def build_summaries(

@@ -88,6 +88,8 @@ def end_given_up(claim: Claim, shown: str, reason: str, lines: Sequence[str]) ->
     declared = end_as_declared(claim, shown)
     if declared is not None:
         return None, declared
+    if claim.cancelled:
+        return None, end_cancelled(claim, shown)
     if reason != LATE or claim.submission.deadline_ms is None:
         return None, end_without_model(claim, shown, state=JobState.FAILED, finish_reason=reason, error=ERRORS[reason])
     line = choose_line(lines, claim.submission.job_id)

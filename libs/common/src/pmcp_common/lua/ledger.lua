@@ -15,6 +15,9 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', UNRECORDED, '-inf', now_ms()
     jobs[#jobs + 1] = { member, f[2], f[3], f[4] }
   end
 end
--- Rows in the spool may be of any of the ended jobs: until they are stored, the record is what survives of them.
-local settled = redis.call('XLEN', KEYS[4]) == 0 and redis.call('ZRANGE', SETTLED, 0, ARGV[4] - 1) or {}
+-- Rows in the spool may be of any job that ended since the oldest came there (before its end, or with it): until they
+-- are stored, the record is what survives of that job.
+local oldest = redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1]
+local before = oldest and '(' .. string.match(oldest[1], '^%d+') or '+inf'
+local settled = redis.call('ZRANGEBYSCORE', SETTLED, '-inf', before, 'LIMIT', 0, ARGV[4])
 return { epoch, 1, jobs, settled, redis.call('GET', KEYS[3]) or '' }

@@ -13,7 +13,7 @@ for i = 2, #ARGV do
   local state = redis.call('HGET', job_key, 'state')
   redis.call('ZREM', UNRECORDED, member)
   if not state or TERMINAL[state] then
-    redis.call('ZADD', SETTLED, now, member)
+    redis.call('ZADD', SETTLED, 'NX', now, member)
   else
     redis.call('HSET', job_key, 'recorded', 1)
   end

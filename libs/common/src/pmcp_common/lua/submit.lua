@@ -51,14 +51,16 @@ if persona_id == '' then
   if not f[1] then return { 'NO_PERSONA' } end
   persona_id, persona_name = f[1], f[2]
 end
-if redis.call('ZCARD', queue) >= tonumber(max_queue) then return { 'QUEUE_FULL' } end
+-- What was accepted once has its place.
+local bounded = requeued == ''
+if bounded and redis.call('ZCARD', queue) >= tonumber(max_queue) then return { 'QUEUE_FULL' } end
 
 local conversation = 'conv_' .. string.sub(redis.sha1hex(tenant .. '\0' .. persona_id .. '\0' .. player_id), 1, 32)
 local line = 'pmcp:conv:' .. tenant .. ':' .. conversation .. ':q'
 local now = now_ms()
 run_first(line, running_key, queue, tenant, now, tonumber(pickup_ms))
 local waiting = redis.call('LLEN', line)
-if waiting >= tonumber(max_conversation) then return { 'CONVERSATION_FULL' } end
+if bounded and waiting >= tonumber(max_conversation) then return { 'CONVERSATION_FULL' } end
 
 -- Above every fence of an earlier life: a worker may still hold this job's claim of then.
 local fence = requeued ~= '' and string.format('%d', now) or 0

@@ -40,6 +40,7 @@ from pmcp_common.contracts.jobs import (
 )
 from pmcp_common.queue import Reaped
 from pmcp_common.testing.broker_memory_streams import Job, MemoryStreams
+from pmcp_common.turn_rows import has_effects
 
 LATE_MOMENT_SECONDS = 0.15
 LATE_WORKER_SECONDS = 15.0
@@ -124,12 +125,13 @@ class MemoryBroker(MemoryStreams):
         return session
 
     def _store(self, submission: Submission, persona_id: str, persona_name: str) -> None:
-        if self._waiting.qsize() >= self._max_queue:
+        bounded = not submission.requeued
+        if bounded and self._waiting.qsize() >= self._max_queue:
             raise TooManyRequests("Too many messages wait for a worker", retry_after=1.0)
         tenant = submission.tenant
         conversation = keys.conversation_id(tenant, persona_id, submission.player_id)
         line = self._lines[tenant, conversation]
-        if len(line) >= self._max_conversation:
+        if bounded and len(line) >= self._max_conversation:
             raise TooManyRequests("Too many messages wait in this conversation", retry_after=1.0)
         now = self._clock.monotonic()
         allowed = self._deadline_seconds
@@ -343,7 +345,7 @@ class MemoryBroker(MemoryStreams):
         delta, end = end_given_up(claim, self._shown(job), reason, lines)
         if delta is not None:
             await self.append([(claim, delta)])
-        await self.finish(claim, end, remember=False)
+        await self.finish(claim, end, remember=bool(end.text) and has_effects(end))
 
 
 def _due(lease: float | None, now: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from pmcp_common.bus import Attachment, Position
@@ -92,16 +92,13 @@ class MemoryStreams:
         finally:
             self._subscribers[gateway_id].remove(queue)
 
-    async def restored(self) -> bool:
-        return self.is_restored
-
-    async def give_up(self, tenant: str, stream_id: str) -> bool:
-        if (tenant, stream_id) in self._jobs:
+    async def give_up(self, tenant: str, stream_id: str, *, at_once: bool = False) -> bool:
+        if (tenant, stream_id) in self._jobs or not (at_once or self.is_restored):
             return False
         self.given_up.add((tenant, stream_id))
         return True
 
-    async def cancellations(self) -> AsyncIterator[tuple[str, str] | None]:
+    async def cancellations(self) -> AsyncGenerator[tuple[str, str] | None, None]:
         queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self._cancel_hints.append(queue)
         try:

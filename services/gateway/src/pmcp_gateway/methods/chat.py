@@ -14,6 +14,8 @@ from pmcp_gateway.methods.reply_frames import LiveReply, StreamedReply, answers
 from pmcp_gateway.relay import Receiver, Watch
 
 RETRY_AFTER_SECONDS = 1.0
+LEAST_SUBMIT_SECONDS = 0.2
+"""Also for a message that waited long for its persona's name: the broker itself answers in milliseconds."""
 HOLD_SECONDS = 0.25
 """So long the first frame waits for the word that the message is recorded, unless the reply begins before."""
 
@@ -26,8 +28,8 @@ async def chat_stream(services: Services, call: Call, params: ChatParams) -> dic
         return None
     reply = StreamedReply(services, call.connection, call.method, answers(call.id))
     watch, accepted = await _submit_watched(services, submission, reply)
-    recorded = services.recording.add(submission, accepted)
     try:
+        recorded = services.recording.add(submission, accepted)
         with call.connection.bringing(LiveReply(accepted, params.on_interrupt, reply)):
             reply.hold(accepted, params, recorded)
             watch.start(accepted.epoch, look_now=accepted.duplicate, deadline_seconds=_seconds(params.deadline_ms))
@@ -48,8 +50,8 @@ async def whole_reply(services: Services, call: Call, submission: Submission) ->
     """The end of a reply, however it ended: `result_of` makes an error of a failure."""
     whole = _WholeReply()
     watch, accepted = await _submit_watched(services, submission, whole)
-    services.recording.add(submission, accepted)
     try:
+        services.recording.add(submission, accepted)
         with call.connection.bringing(LiveReply(accepted, submission.on_interrupt, whole)):
             seconds = _seconds(submission.deadline_ms)
             watch.start(accepted.epoch, look_now=accepted.duplicate, deadline_seconds=seconds)
@@ -92,6 +94,7 @@ async def make_submission(
     player: str | None = None,
 ) -> Submission:
     """`player` speaks, when it is not the one the request names: a persona, in a talk."""
+    came_at_ms = _now_ms(services)
     player = player or call.player(params.player_id)
     persona_id = persona_name = None
     if params.persona_id is not None:
@@ -109,7 +112,7 @@ async def make_submission(
         streaming=streaming,
         gateway_id=services.gateway_id,
         request_id=call.request_id,
-        accepted_at_ms=int(services.clock.now().timestamp() * 1000),
+        accepted_at_ms=came_at_ms,
         persona_id=persona_id,
         persona_name=persona_name,
         idempotency_key=params.idempotency_key,
@@ -127,9 +130,16 @@ def _body_hash(params: ChatParams) -> str:
     return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
 
 
+def _now_ms(services: Services) -> int:
+    return int(services.clock.now().timestamp() * 1000)
+
+
 async def _submit(services: Services, submission: Submission) -> Accepted:
+    """Within what its way here has left of the time: a message is taken or refused in a second, whoever is silent."""
+    whole = services.limits.submit_seconds
+    left = whole - (_now_ms(services) - submission.accepted_at_ms) / 1000
     try:
-        async with asyncio.timeout(services.limits.submit_seconds), services.submissions:
+        async with asyncio.timeout(min(whole, max(LEAST_SUBMIT_SECONDS, left))), services.submissions:
             return await services.queue.submit(submission)
     except TimeoutError:
         raise Unavailable("The message broker does not answer", retry_after=RETRY_AFTER_SECONDS) from None

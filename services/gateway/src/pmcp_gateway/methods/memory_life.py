@@ -28,6 +28,7 @@ from pmcp_common.contracts.memory_life_models import (
 )
 from pmcp_common.contracts.saves import PlayerForgotten
 from pmcp_gateway.methods.call import Call, Services, chosen_persona
+from pmcp_gateway.methods.settling import settle
 
 
 async def related_ids(services: Services, call: Call, references: Iterable[str], player: str) -> tuple[str, ...]:
@@ -115,7 +116,10 @@ async def erase(services: Services, call: Call, params: MemoryEraseParams) -> di
 
 
 async def forget_player(services: Services, tenant: str, player: str) -> tuple[Forgotten, PlayerForgotten]:
-    """All that was kept of the player: what was said and remembered, then how personas stood."""
+    """All that was kept of the player: what was said and remembered, then how personas stood.
+
+    Raises Unavailable, and has done nothing, while something that was said is on its way to be kept."""
+    await settle(services, tenant, player)
     said = await services.conversations.forget_player(tenant, player)
     return said, await services.saves.forget_personas(tenant, player)
 

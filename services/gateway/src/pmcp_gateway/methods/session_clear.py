@@ -10,13 +10,13 @@ from pmcp_gateway.methods.memory_life import forget_player
 
 
 async def clear(services: Services, call: Call, params: SessionClearParams) -> dict[str, Any]:
-    await services.sessions.leave_persona(call.connection.session, anew=True)
-    await services.sights.clear(call.tenant, call.session_id)
-    await services.talks.leave(call.tenant, call.session_id)
     forgotten = None
     if params.forget:
         said, _ = await forget_player(services, call.tenant, call.player(params.player_id))
         forgotten = said.model_dump()
+    await services.sessions.leave_persona(call.connection.session, anew=True)
+    await services.sights.clear(call.tenant, call.session_id)
+    await services.talks.leave(call.tenant, call.session_id)
     return SessionClearResult(message="Session cleared", session_id=call.session_id, forgotten=forgotten).model_dump(
         mode="json"
     )

@@ -6,13 +6,12 @@ load begins with the personas and ends with the session; one that fails on the w
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pmcp_common.contracts import keys
-from pmcp_common.contracts.errors import PERSONA_NOT_FOUND, Conflict, DomainError, Unavailable
+from pmcp_common.contracts.errors import PERSONA_NOT_FOUND, Conflict, DomainError
 from pmcp_common.contracts.saves import LoadPersonas, PersonasLoaded, SaveRecord, SaveWorld, WorldLoaded
 from pmcp_common.contracts.state_models import (
     SavedState,
@@ -26,18 +25,16 @@ from pmcp_common.contracts.state_models import (
     StateSaveResult,
 )
 from pmcp_gateway.methods.call import Call, Services
+from pmcp_gateway.methods.settling import settle
 from pmcp_gateway.timestamps import timestamp
 
-SETTLE_SECONDS = 2.0
-"""What a reply that has just ended does to memories and feelings takes a few hundredths of a second."""
-_LOOK_SECONDS = 0.05
 RETRY_AFTER_SECONDS = 2.0
 
 
 async def save(services: Services, call: Call, params: StateSaveParams) -> dict[str, Any]:
     player = call.player(params.player_id)
     async with _alone(services, call, player, "save"):
-        await _settle(services, call, player, await _conversations(services, call, player))
+        await settle(services, call.tenant, player, await _conversations(services, call, player))
         wanted = await _world(services, call, player, params.label)
         await services.saves.save_personas(call.tenant, wanted.save_id, player)
         record = await services.saves.save_world(call.tenant, wanted)
@@ -53,7 +50,7 @@ async def load(services: Services, call: Call, params: StateLoadParams) -> dict[
         conversations = await _conversations(services, call, player)
         if await services.underway.replies(call.tenant, conversations):
             raise Conflict("A reply to this player is on its way", retry_after=RETRY_AFTER_SECONDS)
-        await _settle(services, call, player, conversations)
+        await settle(services, call.tenant, player, conversations)
         leaving = await _world(services, call, player, "")
         told = LoadPersonas(player_id=player, leaving_id=leaving.save_id)
         personas = await services.saves.load_personas(call.tenant, record.save_id, told)
@@ -93,21 +90,6 @@ async def _alone(services: Services, call: Call, player: str, why: str) -> Async
 async def _conversations(services: Services, call: Call, player: str) -> list[str]:
     personas = await services.personas.list(call.tenant, player)
     return [keys.conversation_id(call.tenant, view.persona.id, player) for view in personas]
-
-
-async def _settle(services: Services, call: Call, player: str, conversations: Collection[str]) -> None:
-    """Wait a little for what ended replies still do. Raises Unavailable when messages are not stored by then: they
-    would be missing in the save, or come into the world that is loaded."""
-    deadline = services.clock.monotonic() + SETTLE_SECONDS
-    while True:
-        owed = await services.underway.owed(call.tenant, player)
-        if not owed and not await services.underway.effects(call.tenant, conversations):
-            return
-        if services.clock.monotonic() >= deadline:
-            break
-        await asyncio.sleep(_LOOK_SECONDS)
-    if owed:
-        raise Unavailable("What was said lately is not stored yet", retry_after=RETRY_AFTER_SECONDS)
 
 
 async def _world(services: Services, call: Call, player: str, label: str) -> SaveWorld:

@@ -1,10 +1,14 @@
-"""Tasks are ended for certain, also when a cancellation gets lost on its way."""
+"""Background tasks are ended for certain, also when a cancellation gets lost on its way, and do not die unseen."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
-from pmcp_common.ending import end_tasks
+import pytest
+
+from pmcp_common.background import end_tasks, keep_running
 
 AT_ONCE = 0.0
 
@@ -47,3 +51,19 @@ async def test_tasks_that_are_over_already_are_left_alone() -> None:
     await end_tasks([])
     await end_tasks([done], AT_ONCE)
     assert isinstance(done.exception(), ValueError)
+
+
+@pytest.mark.parametrize("how", ["broken", "cancelled", "over"])
+async def test_a_process_whose_background_task_died_leaves(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda _pid, number: left.append(number))
+
+    async def work() -> None:
+        if how == "broken":
+            raise ValueError(how)
+        if how == "cancelled":
+            raise asyncio.CancelledError
+
+    await asyncio.wait([keep_running(work())])
+    await asyncio.sleep(0)
+    assert left == ([signal.SIGTERM] if how == "broken" else [])
