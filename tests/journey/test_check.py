@@ -48,7 +48,7 @@ async def test_a_missing_model_is_named_with_the_command_that_fetches_it(
         models = await aria.call("system.models")
         return not models["llm_available"] and "ollama pull llama3.1:8b" in models["reason"]
 
-    await until(named)
+    await until(named, timeout_seconds=15.0)  # a worker that answered nothing meanwhile looks every ten
     assert (await aria.call("system.status"))["system_status"] == "degraded"
     reply = await aria.call("persona.chat", {"message": "Still there?"})
     assert "llama3.1:8b" in reply["reason"]

@@ -17,6 +17,11 @@ from .conftest import Gateway, Player, StartGateway, Worker
 
 CHAT = "persona.chat_stream"
 ARIA = {"persona_id": "Aria"}
+A_YEAR_MS = 365 * 86_400_000
+NO_NUMBERS: list[Any] = ["3", "", 3.5, 3.0, 1.9e19, True, [3], {}]
+NO_DEADLINES = [0, -1, 300_001, A_YEAR_MS, 2**63, *NO_NUMBERS]
+NO_POSITIONS = [-1, -(2**63), 2**53 + 1, 2**63, *NO_NUMBERS]
+NO_LIMITS = [0, -1, 1001, 2**63, *NO_NUMBERS]
 
 
 @pytest.fixture
@@ -101,9 +106,7 @@ async def test_a_frame_that_is_no_request(player: Player, frame: str, code: int,
             "No active persona. Please switch to a persona first.",
         ),
         ("stream.cancel", {"stream_id": "unknown"}, -32006, "Stream not found"),
-        ("stream.read", {"stream_id": "x", "after_seq": -1}, -32602, "after_seq: "),
-        ("stream.read", {"stream_id": "x", "after_seq": 2**63}, -32602, "after_seq: "),
-        ("stream.read", {"stream_id": "x", "after_seq": "1"}, -32602, "after_seq: "),
+        ("stream.read", {"stream_id": "x"}, -32006, "Stream not found: x"),
     ],
 )
 async def test_parameters_that_do_not_fit(
@@ -138,6 +141,48 @@ async def test_a_stream_that_cannot_begin_is_one_stream_error(
     assert frame["error"]["message"].startswith(text)
     assert frame["error"]["data"]["method"] == CHAT
     assert (await player.result("persona.list"))["total_count"] == 2
+
+
+@pytest.mark.usefixtures("neighbour")
+@pytest.mark.parametrize(
+    ("method", "params", "field", "values"),
+    [
+        ("stream.read", {"stream_id": "x"}, "after_seq", NO_POSITIONS),
+        ("stream.read", {"stream_id": "x"}, "limit", NO_LIMITS),
+        ("stream.cancel", {"stream_id": "x"}, "heard_chars", NO_POSITIONS),
+        ("session.ping", {}, "heads", [[], ["x"], "x", 1, True, dict.fromkeys(map(str, range(65)), 0)]),
+        ("persona.chat", {"message": "Hi", **ARIA}, "deadline_ms", NO_DEADLINES),
+        ("conversation.send_message", {"content": "Hi", **ARIA}, "deadline_ms", NO_DEADLINES),
+        ("conversation.advance", {}, "deadline_ms", NO_DEADLINES),
+    ],
+)
+async def test_numbers_that_do_not_fit(
+    player: Player, method: str, params: dict[str, Any], field: str, values: list[Any]
+) -> None:
+    for value in values:
+        error = (await player.ask(method, {**params, field: value}))["error"]
+        assert (error["code"], error["data"]["field"]) == (-32602, field), value
+        assert error["message"].startswith(field)
+
+
+@pytest.mark.usefixtures("neighbour")
+async def test_positions_of_a_ping_that_do_not_fit(player: Player) -> None:
+    for position in (*NO_POSITIONS, None):
+        error = (await player.ask("session.ping", {"heads": {"here": 0, "x": position}}))["error"]
+        assert (error["code"], error["data"]["field"]) == (-32602, "heads.x"), position
+    for stream_id in ("", "y" * 1000, "a\x00b"):
+        error = (await player.ask("session.ping", {"heads": {stream_id: 0}}))["error"]
+        assert error["code"] == -32602
+        assert len(error["message"]) < 500
+
+
+@pytest.mark.usefixtures("neighbour")
+async def test_a_deadline_that_does_not_fit_is_one_stream_error(player: Player) -> None:
+    for deadline in NO_DEADLINES:
+        frame = await player.ask(CHAT, {"message": "Hi", "deadline_ms": deadline, **ARIA})
+        assert frame["result"]["event_type"] == "stream_error"
+        assert (frame["error"]["code"], frame["error"]["data"]["field"]) == (-32602, "deadline_ms"), deadline
+        assert frame["error"]["message"].startswith("Streaming error: deadline_ms")
 
 
 @pytest.mark.usefixtures("neighbour")
@@ -227,6 +272,7 @@ async def test_a_client_that_does_not_heed_the_limit_is_cut_off(start_gateway: S
         for number in range(1000):
             await player.send({"id": number, "method": "persona.list"})
         assert await player.close_code() == 4008
+        assert player.socket.close_reason == "too many requests; retry_after=5"
         await (await worker.take()).end()
 
 

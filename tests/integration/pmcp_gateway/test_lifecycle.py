@@ -343,7 +343,7 @@ async def test_on_sigterm_it_sends_everyone_away_with_1012_and_goes(
             process.send_signal(signal.SIGTERM)
             assert (await player.receive())["method"] == "session.draining"
             assert await player.close_code() == 1012
-            assert closing.reconnect_hint_ms(socket.close_reason or "") is not None
+            assert closing.seconds_away(socket.close_reason or "") is not None
             break
         async with asyncio.timeout(WAIT_SECONDS):
             _, log = await process.communicate()

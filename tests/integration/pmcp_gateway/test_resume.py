@@ -14,10 +14,10 @@ from pmcp_common.contracts.errors import SessionReplaced
 from pmcp_common.contracts.jobs import Accepted, Submission
 from pmcp_common.queue_arq import ArqJobQueue
 from pmcp_gateway.sessions_redis import RedisSessions
-from pmcp_gateway.stores import Session
+from pmcp_gateway.stores import SESSION_SECONDS, Session
 
 from .conftest import Gateway, Player, Worker
-from .resuming import CHAT, HELLO, credentials
+from .resuming import CHAT, HELLO, begin, credentials, position
 
 
 async def test_open_tells_what_a_client_needs(player: Player, redis: Redis) -> None:
@@ -225,3 +225,37 @@ async def test_a_session_that_was_never_opened_cannot_be_taken_over(gateway: Gat
         session_id = (await player.result("session.get_info"))["session_id"]
         error = (await other.ask("session.resume", {"session_id": session_id, "resume_token": "x"}))["error"]
         assert error["code"] == -32014
+
+
+async def test_a_session_past_its_time_is_as_good_as_unknown(
+    gateways: tuple[Gateway, Gateway], worker: Worker, redis: Redis
+) -> None:
+    first, second = gateways
+    async with first.player() as player:
+        opened = await player.result("session.open")
+        start, reply = await begin(player, worker, "one ")
+    stored = keys.session("local", opened["session_id"])
+    assert 0 < await redis.ttl(stored) <= SESSION_SECONDS
+    await redis.expire(stored, 0)
+    asked = {**credentials(opened), "streams": [position(start, 1)], "inflight": ["k"]}
+    for gateway in (second, first):
+        async with gateway.player() as late:
+            error = (await late.ask("session.resume", asked))["error"]
+            assert (error["code"], error["data"]["retryable"]) == (-32013, False)
+            assert await late.close_code() == 4009
+    assert await redis.exists(stored) == 0
+    await reply.end()
+    async with second.player() as anew:
+        assert (await anew.result("session.open"))["session_id"] != opened["session_id"]
+        page = await anew.result("stream.read", {"stream_id": start["stream_id"], "after_seq": 1})
+        assert page["state"] == "done"
+
+
+async def test_a_socket_whose_session_ran_out_under_it_is_told_and_goes_on(player: Player, redis: Redis) -> None:
+    opened = await player.result("session.open")
+    await redis.expire(keys.session("local", opened["session_id"]), 0)
+    assert (await player.result("session.ping"))["resumable"] is False
+    again = await player.result("session.open")
+    assert (again["session_id"], again["gen"]) == (opened["session_id"], 2)
+    assert again["resume_token"] != opened["resume_token"]
+    assert (await player.result("session.ping"))["resumable"] is True

@@ -154,6 +154,43 @@ async def test_a_message_repeated_after_its_stream_was_forgotten_is_not_answered
         assert error["data"]["stream_id"] == stream
 
 
+async def test_past_the_resume_window_nothing_is_left_and_nothing_is_made_again(
+    gateways: tuple[Gateway, Gateway], worker: Worker, redis: Redis
+) -> None:
+    first, second = gateways
+    async with first.player() as player:
+        opened = await player.result("session.open")
+        start, reply = await begin(player, worker, "one ", idempotency_key="once")
+    await reply.end()
+    kept = [f"pmcp:{{local/{start['stream_id']}}}:{part}" for part in ("job", "tok")]
+    for name in kept:
+        assert 0 < await redis.ttl(name) <= opened["resume_window_s"]
+        await redis.expire(name, 0)
+    async with second.player() as late:
+        asked = {**credentials(opened), "streams": [position(start, 1)], "inflight": ["once"]}
+        resumed = await late.result("session.resume", asked)
+        (stream,) = resumed["streams"]
+        assert (stream["recovered"], stream["reason"]) == (False, "not_resumable")
+        for method in ("stream.read", "stream.cancel"):
+            assert (await late.ask(method, {"stream_id": start["stream_id"]}))["error"]["code"] == -32006
+        repeated = (await late.ask(CHAT, {**HELLO, "idempotency_key": "once"}))["error"]
+        assert (repeated["code"], repeated["data"]["reason"]) == (-32009, "not_resumable")
+    assert await redis.keys("pmcp:{*:job") == []
+
+
+async def test_a_ping_tells_nothing_of_streams_that_are_not_this_sockets(
+    gateway: Gateway, player: Player, worker: Worker, redis: Redis
+) -> None:
+    async with gateway.player() as other:
+        start, _ = await begin(other, worker, "one ")
+        foreign, _ = await begin(other, worker, "two ", player_id="b")
+        await redis.hset(f"pmcp:{{local/{foreign['stream_id']}}}:job", "principal", "somebody")  # type: ignore[misc]
+        heads = {start["stream_id"]: 0, foreign["stream_id"]: 0, "unheard-of": 2**53}
+        told = await player.result("session.ping", {"heads": heads})
+        assert (told["heads"], told["behind"]) == ({}, list(heads))
+        assert set((await other.result("session.ping"))["heads"]) == {start["stream_id"], foreign["stream_id"]}
+
+
 async def test_the_client_library_goes_on_when_its_socket_is_replaced(
     gateways: tuple[Gateway, Gateway], worker: Worker
 ) -> None:

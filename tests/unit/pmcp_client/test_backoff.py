@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmcp_client.backoff import Attempts, Reconnect, may_return
+from pmcp_client.backoff import Attempts, Reconnect, later, may_return, needs_new_session
 from pmcp_common.contracts import closing
 
 
@@ -19,6 +19,7 @@ def test_a_gateway_may_name_the_time_within_the_longest() -> None:
     reason = closing.restart_reason(250)
     assert Reconnect().delay(0, lambda low, high: high, reason) == 0.25
     assert Reconnect(longest_seconds=0.1).delay(0, lambda low, high: high, reason) == 0.1
+    assert Reconnect().delay(0, lambda low, high: low, closing.rate_reason(5)) == 5.0
 
 
 def most(_low: float, high: float) -> float:
@@ -48,7 +49,19 @@ def test_the_time_a_gateway_names_counts_for_the_attempt_it_was_named_for() -> N
 
 
 @pytest.mark.parametrize(
-    ("code", "answer"), [(None, True), (1006, True), (1012, True), (4010, True), (4009, True), (4011, False)]
+    ("code", "answer"),
+    [(None, True), (1006, True), (1012, True), (4008, True), (4010, True), (4009, True), (4001, True), (4011, False)],
 )
 def test_close_codes_say_whether_to_come_back(code: int | None, answer: bool) -> None:
     assert may_return(code) is answer
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"), [(None, False), (1012, False), (4001, True), (4008, False), (4009, True), (4010, False)]
+)
+def test_close_codes_say_whether_the_session_is_gone(code: int | None, answer: bool) -> None:
+    assert needs_new_session(code) is answer
+
+
+def test_a_request_comes_again_no_sooner_than_asked_and_not_with_all_others() -> None:
+    assert (later(2.0, lambda low, _high: low), later(2.0, most)) == (2.0, 3.0)

@@ -245,3 +245,28 @@ async def test_a_message_that_was_given_up_and_is_asked_again_is_the_same_messag
     again.cancel()
     assert keys[0] == keys[1] == keys[2]
     assert len(set(keys[2:])) == 3
+
+
+async def test_a_client_that_asked_too_much_comes_back_after_the_time_it_is_told(gateways: FakeGateways) -> None:
+    waits: list[float] = []
+
+    def uniform(low: float, high: float) -> float:
+        waits.append(high)
+        return 0
+
+    client = Client(["a"], gateways.open, reconnect=Reconnect(longest_seconds=0.01), uniform=uniform)
+    socket = await opened(gateways, client)
+    socket.drop(4008, "too many requests; retry_after=5")
+    _, other = await gateways.next()
+    assert (await other.greet())["method"] == "session.resume"
+    assert waits == []  # the time was given, not drawn
+    await client.close()
+
+
+@pytest.mark.parametrize("code", [4001, 4009])
+async def test_a_session_whose_socket_is_closed_as_unknown_is_not_shown_again(
+    client: Client, socket: FakeSocket, gateways: FakeGateways, code: int
+) -> None:
+    socket.drop(code, "no such session")
+    _, other = await gateways.next()
+    assert (await other.greet(**OPEN_AGAIN))["method"] == "session.open"

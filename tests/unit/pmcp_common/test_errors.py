@@ -48,7 +48,13 @@ def test_an_unknown_code_of_another_process_is_an_internal_error() -> None:
 def test_close_codes_are_unique_and_give_advice() -> None:
     assert len({code.code for code in closing.TABLE}) == len(closing.TABLE)
     assert {code.reconnect for code in closing.TABLE} <= {"yes", "no", "resume", "new", "later"}
-    assert closing.reconnect_hint_ms(closing.restart_reason(850)) == 850
-    assert [closing.reconnect_hint_ms(text) for text in ("", closing.RESTART.reason, "x; reconnect_ms=-1")] == [
-        None
-    ] * 3
+
+
+def test_a_close_may_name_the_time_to_come_back() -> None:
+    assert closing.seconds_away(closing.restart_reason(850)) == 0.85
+    assert closing.seconds_away(closing.rate_reason(5)) == 5.0
+
+
+@pytest.mark.parametrize("reason", ["", "service restart", "x; reconnect_ms=-1", "x; retry_after=soon", "x; y=5"])
+def test_any_other_reason_names_no_time(reason: str) -> None:
+    assert closing.seconds_away(reason) is None

@@ -43,6 +43,13 @@ def test_other_faults_name_the_field_and_the_rule() -> None:
     assert failed.value.data == {"field": "after_seq"}
 
 
+@pytest.mark.parametrize("position", [0, -1])
+def test_a_long_key_is_told_by_its_beginning(position: int) -> None:
+    with pytest.raises(InvalidParams, match=r"^heads\.y{200}(\.\[key\])?: ") as failed:
+        validate(METHODS["session.ping"].params, {"heads": {"y" * 100_000: position}})
+    assert len(str(failed.value.data)) < 300
+
+
 @pytest.mark.parametrize("value", [1.01, -2, "good", True, float("nan"), [0]])
 def test_a_quality_that_is_none_is_told_in_the_old_words(value: object) -> None:
     with pytest.raises(InvalidParams, match=r"^interaction_quality must be a number between -1\.0 and 1\.0$"):

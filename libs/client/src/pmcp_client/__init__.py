@@ -1,6 +1,8 @@
 """The typed client of Persona MCP: connect, call, stream. Imports `pmcp_common.contracts` and nothing else of ours.
 
-A lost socket is replaced and its streams go on where they were: the application notices a pause at most.
+A lost socket is replaced and its streams go on where they were: the application notices a pause at most. The same for
+a request that is refused for now, as while Redis is away: within its `timeout_seconds` it is sent again, if it may be
+done twice (messages, by a key the client makes, and what only reads).
 
 async with connect("ws://127.0.0.1:8000/mcp", player_id="ann") as client:
     await client.call("persona.switch", {"persona_id": "Aria"})

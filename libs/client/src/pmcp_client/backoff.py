@@ -22,9 +22,9 @@ class Reconnect:
 
     def delay(self, attempt: int, uniform: Uniform, reason: str = "") -> float:
         """Seconds before attempt `attempt` (from 0). `reason`: of the close, in which a gateway may name the time."""
-        hint_ms = closing.reconnect_hint_ms(reason)
-        if hint_ms is not None:
-            return min(hint_ms / 1000, self.longest_seconds)
+        named = closing.seconds_away(reason)
+        if named is not None:
+            return min(named, self.longest_seconds)
         return uniform(0.0, self.ceiling(attempt))
 
     def ceiling(self, attempt: int) -> float:
@@ -54,3 +54,14 @@ def may_return(code: int | None) -> bool:
     """Whether the close code allows to come back at all. No code: the network failed, so yes."""
     row = closing.BY_CODE.get(code) if code is not None else None
     return row is None or row.reconnect != "no"
+
+
+def needs_new_session(code: int | None) -> bool:
+    """Whether the one there was cannot be resumed."""
+    row = closing.BY_CODE.get(code) if code is not None else None
+    return row is not None and row.reconnect == "new"
+
+
+def later(seconds: float, uniform: Uniform) -> float:
+    """When to ask again: not before the time a gateway names, and not all at once."""
+    return uniform(seconds, seconds * 1.5)

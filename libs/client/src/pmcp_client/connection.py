@@ -19,7 +19,8 @@ from typing import Any, cast
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import WebSocketException
 
-from pmcp_client.backoff import Attempts, Reconnect, may_return
+from pmcp_client.asking import Asking, code_of
+from pmcp_client.backoff import Attempts, Reconnect, later, may_return, needs_new_session
 from pmcp_client.failures import CallFailed, ClientError, ConnectionLost, StreamNotResumable, failure_of
 from pmcp_client.link import STREAM, Link, Socket
 from pmcp_client.messages import Messages
@@ -60,10 +61,9 @@ class Client:
         self._attempts = Attempts(reconnect or Reconnect())
         self._linked_at = 0.0
         self._messages = Messages(lambda: asyncio.get_running_loop().time(), player_id)
+        self._asking = Asking(self._linked, self._messages, self._uniform, persistent=reconnect is not None)
         self._sessions = Sessions()
         self._streams: dict[str, list[ReplyStream]] = {}
-        self._persona: dict[str, Any] | None = None
-        """Parameters of the last `persona.switch` that worked, to say again in a new session."""
         self._link: Link | None = None
         self._changed = asyncio.Event()
         """The link, or the end of it all, has come."""
@@ -79,20 +79,21 @@ class Client:
     ) -> dict[str, Any]:
         """The result. Raises CallFailed, ConnectionLost, TimeoutError. Any number of calls may run at once.
 
-        Sent again after a lost connection when that is harmless; ConnectionLost otherwise, and when there is none
-        for too long. The same message asked for again after a TimeoutError is the same one to the gateway.
+        What may be done twice (messages, by their key; what only reads) is sent again: after a lost connection, and
+        when a gateway refuses it for now, after the `retry_after` it names. CallFailed is then the last refusal within
+        the time given. Other requests are sent once: ConnectionLost, or CallFailed at once. A message asked for again
+        after it failed in one of these ways is the same one to the gateway.
         """
-        answer = await self._ask(method, params, timeout_seconds)
-        result = answer.get("result")
+        result = (await self._asking.ask(method, params, timeout_seconds)).get("result")
         result = result if isinstance(result, dict) else {}
-        self._persona = self._messages.persona_after(method, params, result, self._persona)
+        self._messages.answered(method, params, result)
         return result
 
     async def stream(
         self, method: str, params: Mapping[str, Any] | None = None, timeout_seconds: float = 30.0
     ) -> ReplyStream:
         """A reply that was accepted. Raises what `call` raises when it was not."""
-        stream = (await self._ask(method, params, timeout_seconds)).get(STREAM)
+        stream = (await self._asking.ask(method, params, timeout_seconds)).get(STREAM)
         if not isinstance(stream, ReplyStream):
             raise ClientError(f"{method} does not stream")
         return stream
@@ -102,31 +103,6 @@ class Client:
         await (await self._linked()).notify(method, self._messages.with_player(params))
 
     # ---- requests
-
-    async def _ask(self, method: str, params: Mapping[str, Any] | None, timeout_seconds: float) -> Frame:
-        complete, repeatable = self._messages.complete(method, params)
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                answer = await self._ask_until_answered(method, complete, repeatable)
-                if _code(answer) == NO_ACTIVE_PERSONA.code and self._persona is not None:
-                    # The session was lost with the broker's data, and with it whom it talks to.
-                    await self._ask_until_answered("persona.switch", self._persona, repeatable=True)
-                    answer = await self._ask_until_answered(method, complete, repeatable)
-        except TimeoutError:
-            self._messages.gave_up(method, complete)
-            raise
-        if answer.get("error") is not None:
-            raise failure_of(answer["error"])
-        return answer
-
-    async def _ask_until_answered(self, method: str, params: dict[str, Any], repeatable: bool) -> Frame:
-        while True:
-            link = await self._linked()
-            try:
-                return await link.ask(method, params)
-            except ConnectionLost:
-                if self._reconnect is None or not repeatable:
-                    raise
 
     async def _linked(self) -> Link:
         while self._link is None:
@@ -170,6 +146,8 @@ class Client:
         """The link is gone, for a while or for good."""
         if self._link is not None and self._link is not link:
             return
+        if needs_new_session(failure.code):
+            self._sessions.current = None
         was_up, self._link = self._link is not None, None
         self._changed.clear()
         if self._closed or self._reconnect is None or not may_return(failure.code):
@@ -261,8 +239,8 @@ class Client:
         while stream in self._streams.get(stream.stream_id, ()) and stream.request is not None:
             try:
                 answer = await link.ask(*stream.request, stream)
-                if _code(answer) == NO_ACTIVE_PERSONA.code and self._persona is not None:
-                    await link.ask("persona.switch", self._persona)
+                if code_of(answer) == NO_ACTIVE_PERSONA.code and self._messages.persona is not None:
+                    await link.ask("persona.switch", self._messages.persona)
                     answer = await link.ask(*stream.request, stream)
             except ConnectionLost:
                 return  # the next link takes care of it
@@ -274,20 +252,19 @@ class Client:
                 self._break_off(stream.stream_id, StreamNotResumable(stream.stream_id, reason))
                 return
             pause = float(failure.data.get("retry_after", reconnect.first_seconds))
-            await asyncio.sleep(self._uniform(pause / 2, pause))
+            await asyncio.sleep(later(pause, self._uniform))
 
     async def _open_session(self, link: Link) -> None:
         opened = await self._sessions.open(link)
-        if opened and self._persona is not None:
+        if opened and self._messages.persona is not None:
             with contextlib.suppress(CallFailed):
-                await ask(link, "persona.switch", self._persona)
+                await ask(link, "persona.switch", self._messages.persona)
 
     async def _come_back(self, failure: ConnectionLost, reconnect: Reconnect) -> None:
         give_up_at = asyncio.get_running_loop().time() + reconnect.give_up_seconds
         reason = failure.reason
         while True:
             await asyncio.sleep(self._attempts.delay(self._uniform, reason))
-            reason = ""
             if self._over is not None:
                 return
             try:
@@ -296,6 +273,7 @@ class Client:
                 if asyncio.get_running_loop().time() >= give_up_at or _is_final(error):
                     self._end(error if isinstance(error, ConnectionLost) else failure)
                     return
+                reason = error.reason if isinstance(error, ConnectionLost) else ""
                 continue
             self.reconnects += 1
             return
@@ -349,11 +327,6 @@ class Client:
             self._end(ConnectionLost(1000, "closed by the application"))
 
 
-def _code(answer: Frame) -> object:
-    error = answer.get("error")
-    return error.get("code") if isinstance(error, dict) else None
-
-
 def _is_final(error: BaseException) -> bool:
     return isinstance(error, ConnectionLost) and not may_return(error.code)
 
@@ -374,8 +347,8 @@ async def connect(
     """An open connection for the length of the block; `player_id` goes with each call that does not name one.
 
     `urls`: one gateway or several of the same house; a lost one is replaced by the next. `reconnect` None: the
-    connection ends with its socket. Raises OSError (nobody listens), TimeoutError, and websockets' InvalidURI and
-    InvalidHandshake.
+    connection ends with its socket, and every request is sent once. Raises OSError (nobody listens), TimeoutError, and
+    websockets' InvalidURI and InvalidHandshake.
     """
 
     async def open_socket(url: str) -> Socket:

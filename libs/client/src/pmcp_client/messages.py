@@ -14,14 +14,6 @@ from typing import Any
 from pmcp_common.contracts.methods import METHODS
 
 KEY = "idempotency_key"
-REPEATABLE = frozenset({
-    "persona.list", "persona.get", "persona.status", "persona.switch", "persona.relationship", "relationship.get",
-    "relationship.list", "stream.cancel", "stream.read", "memory.search", "memory.stats", "system.status",
-    "system.models", "session.get_info", "conversation.get_history", "conversation.status",
-    "emotional.get_state", "memory.get_stats", "relationship.compatibility", "relationship.stats", "rpc.discover",
-    "state.list",
-})  # fmt: skip
-"""Methods that do the same twice as once. Messages are made so by their key; others are for the caller to repeat."""
 LEAVING = frozenset({"conversation.end", "session.clear"})
 """After these the session talks to nobody, and means it."""
 REMEMBER_SECONDS = 300.0
@@ -37,13 +29,15 @@ class Messages:
         self._player_id = player_id
         self._unanswered: OrderedDict[str, tuple[float, str]] = OrderedDict()
         """Keys of messages whose callers gave up, with the time until which they are remembered."""
+        self.persona: Params | None = None
+        """How to choose again whom the session talks to, in a new session; None: nobody."""
 
     def complete(self, method: str, params: Mapping[str, Any] | None) -> tuple[Params, bool]:
         """The parameters to send, and whether they may be sent twice."""
         complete = self.with_player(params)
         row = METHODS.get(method)
-        if row is None or KEY not in row.params.model_fields:
-            return complete, method in REPEATABLE
+        if row is None or not row.keyed:
+            return complete, row is not None and row.repeatable
         if KEY not in complete:
             complete[KEY] = self._key_of(_name(method, complete))
         return complete, True
@@ -52,16 +46,15 @@ class Messages:
         named = {} if self._player_id is None else {"player_id": self._player_id}
         return {**named, **(params or {})}
 
-    def persona_after(
-        self, method: str, params: Mapping[str, Any] | None, result: Mapping[str, Any], before: Params | None
-    ) -> Params | None:
-        """How to choose again whom the session talks to after a call; None: nobody."""
+    def answered(self, method: str, params: Mapping[str, Any] | None, result: Mapping[str, Any]) -> None:
+        """A call may change whom the session talks to."""
         if method == "persona.switch":
-            return self.with_player(params)
-        if method == "state.load":
+            self.persona = self.with_player(params)
+        elif method == "state.load":
             persona_id = result.get("current_persona_id")
-            return self.with_player({"persona_id": persona_id}) if persona_id else None
-        return None if method in LEAVING else before
+            self.persona = self.with_player({"persona_id": persona_id}) if persona_id else None
+        elif method in LEAVING:
+            self.persona = None
 
     def gave_up(self, method: str, params: Params) -> None:
         """Nobody waits for this message any more; the next one like it is the same one."""

@@ -48,6 +48,8 @@ class SocketLimits:
     """Malformed frames in a row; then the socket is closed with 4002."""
     max_refused: int = 1000
     """Requests in a row over the limit in flight; then the socket is closed with 4008."""
+    refused_seconds: int = 5
+    """How long a client closed with 4008 is to stay away."""
     outbox: OutboxLimits = field(default_factory=OutboxLimits)
 
 
@@ -184,11 +186,11 @@ class Socket:
         with contextlib.suppress(OSError, RuntimeError):
             await self.outbox.run()
 
-    def _close(self, code: CloseCode) -> None:
+    def _close(self, code: CloseCode, reason: str | None = None) -> None:
         self.outbox.close()
         metrics.CLOSED.labels(str(code.code)).inc()
         log.info("socket closed by us", extra={"code": code.code, "reason": code.reason})
-        self._cut(code.code, code.reason)
+        self._cut(code.code, reason or code.reason)
 
     def _leave(self, code: CloseCode) -> None:
         self.outbox.finish(lambda: self._close(code))
@@ -222,7 +224,7 @@ class Socket:
                 self.outbox.put(protocol.failure(number, error, parsed.method))
             self._refused += 1
             if self._refused >= self._limits.max_refused:
-                self._close(closing.RATE)
+                self._close(closing.RATE, closing.rate_reason(self._limits.refused_seconds))
             return
         self._refused = 0
         call = Call(self._connection, number, parsed.method, uuid.uuid4().hex, isinstance(parsed, Request))

@@ -14,6 +14,8 @@ from pmcp_common.contracts.methods import Params
 
 _VALUE_ERROR = "Value error, "
 _REQUIRED = "is required"
+_NAME_CHARS = 200
+"""Of a name told back: a key of an object may be any text a client sends."""
 _SENTENCE = "must be "
 """Reasons of ours that go on from the field's name, in the words existing clients know."""
 
@@ -27,7 +29,7 @@ def validate(model: type[Params], params: dict[str, Any]) -> Params:
         return model.model_validate(params)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
-    field = ".".join(str(part) for part in fault["loc"]) or "params"
+    field = ".".join(str(part)[:_NAME_CHARS] for part in fault["loc"]) or "params"
     reason = fault["msg"].removeprefix(_VALUE_ERROR)
     if _is_missing(fault["type"], fault.get("input")) or reason == _REQUIRED:
         raise InvalidParams(f"{field} {_REQUIRED}", field=field)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class CloseCode:
     """`reconnect`: "yes" with jitter, "no" never with the same credentials, "resume" with the position, "new" with a
-    new session, "later" after the time that is said."""
+    new session, "later" after the time the reason says."""
 
     code: int
     reason: str
@@ -24,10 +25,17 @@ SILENT = CloseCode(1011, "keepalive ping timeout", "resume", "A ping was not ans
 RESTART = CloseCode(
     1012, "service restart", "yes", "The gateway is being stopped; the reason says after how many ms to come back."
 )
+# The token stands for a session, not for who may connect: whoever has none opens a new session. So may its rightful
+# owner, whose newer token a broker without its last second of data does not know. A credential would be a "no".
 UNAUTHENTICATED = CloseCode(4001, "resume token refused", "new", "A resume token was not the session's.")
 BAD_FRAME = CloseCode(4002, "too many malformed frames", "no", "Too many malformed frames in a row.")
 NO_CREDENTIAL = CloseCode(4003, "no credential in time", "no", "Reserved: there are no credentials yet.")
-RATE = CloseCode(4008, "too many requests", "later", "Too many requests in a row were over the limit in flight.")
+RATE = CloseCode(
+    4008,
+    "too many requests",
+    "later",
+    "Too many requests in a row were over the limit in flight; the reason says after how many seconds to come back.",
+)
 SESSION_EXPIRED = CloseCode(4009, "session expired", "new", "The session to resume is not known (any more).")
 TOO_SLOW = CloseCode(4010, "too slow", "resume", "The client did not take its frames in time.")
 REPLACED = CloseCode(4011, "replaced by a newer connection", "no", "A newer socket has resumed the session.")
@@ -51,15 +59,22 @@ TABLE: tuple[CloseCode, ...] = (
 )
 BY_CODE: dict[int, CloseCode] = {row.code: row for row in TABLE}
 
-_HINT = "; reconnect_ms="
+_NAMED = re.compile(r"; (reconnect_ms|retry_after)=([0-9]{1,9})", re.ASCII)
 
 
 def restart_reason(reconnect_ms: int) -> str:
     """`RESTART`'s reason with the time after which to come back."""
-    return f"{RESTART.reason}{_HINT}{reconnect_ms}"
+    return f"{RESTART.reason}; reconnect_ms={reconnect_ms}"
 
 
-def reconnect_hint_ms(reason: str) -> int | None:
-    """What `restart_reason` put into a reason."""
-    _, found, digits = reason.partition(_HINT)
-    return int(digits) if found and digits.isdigit() and len(digits) < 10 else None
+def rate_reason(retry_after: int) -> str:
+    """`RATE`'s reason with the seconds after which to come back."""
+    return f"{RATE.reason}; retry_after={retry_after}"
+
+
+def seconds_away(reason: str) -> float | None:
+    """What `restart_reason` or `rate_reason` put into a reason."""
+    named = _NAMED.search(reason)
+    if named is None:
+        return None
+    return int(named[2]) / (1000 if named[1] == "reconnect_ms" else 1)

@@ -53,8 +53,8 @@ and exactly one of `stream_complete`, `stream_cancelled`, `stream_error`.
   what was shown before is void. It takes a few seconds, in which nothing comes.
 - `attempt` is 1 unless a worker died.
 - A message is accepted once the broker has stored it. `stream_start` follows as soon as it is also in the database's
-  record of accepted messages, and says `durability: "durable"`: whatever dies now, even the broker with all its data,
-  the message is answered. When the reply begins before, or the record takes longer than 250 ms, `stream_start` says
+  record of accepted messages, and says `durability: "durable"`: whichever process dies now, and should the broker lose
+  all its data, the message is answered (a power cut of the broker's machine may still take its last second). When the reply begins before, or the record takes longer than 250 ms, `stream_start` says
   `volatile`: the message has outlived the death of any process, and may or may not be in the record.
 - Every accepted stream ends with exactly one numbered end frame. Should a reply be lost with the broker's data and not
   come back (a volatile one), or the broker not be there 30 s after a reply's deadline, the gateway ends the
@@ -107,8 +107,9 @@ A socket has a session from its first frame on. `session.open` makes it one that
 
 3. **One socket speaks.** `gen` grows with each open and resume. The newest socket wins: the older one is closed with
    4011, on whichever gateway it is, and a message it still sends gets -32015.
-4. **Refusals.** An unknown or expired session gets -32013 and close code 4009: open a new one. A wrong or used token
-   gets -32014 and 4001. Neither tells more.
+4. **Refusals.** An unknown or expired session gets -32013 and close code 4009. A wrong or used token gets -32014 and
+   4001. Neither tells more. After both, open a new session on a new socket: it needs no token, and a message repeated
+   under its key brings its reply. Never show the same token again.
 5. **Positions.** `session.ping` compares them: a stream whose `heads` entry is beyond what arrived, or that is in
    `behind` though its end never came, has lost frames: drop the socket and resume. Ping every `heartbeat_ms`; the
    gateway also sends WebSocket pings, and drops a socket that leaves one unanswered for 12 s.
@@ -116,7 +117,15 @@ A socket has a session from its first frame on. `session.open` makes it one that
    with 1012 within 2 s; the reason repeats it, as in `service restart; reconnect_ms=120`. Come back after it, or at
    once to another gateway.
 
-Clients wait with full jitter between attempts: a random part of 0.5 s, 1 s, 2 s … 30 s. `pmcp_client` does all of this.
+7. **Too many requests.** A client that does not heed -32005 is closed with 4008; the reason says after how many seconds
+   to come back, as in `too many requests; retry_after=5`.
+8. **Again.** A request whose answer did not come before its socket was lost, or that was refused with `retryable: true`
+   and `retry_after`, may be sent again when the table of methods says so: a message under its key, the others as they
+   are. After `retry_after` seconds, and a random part of half of them more. Not after an error whose `data` has a
+   `stream_id`: so ended a message that was accepted, and under its key it would only be told again.
+
+Clients wait with full jitter between attempts to connect: a random part of 0.5 s, 1 s, 2 s … 30 s. `pmcp_client` does
+all of this; a request of it fails when its `timeout_seconds` are over, with the last refusal.
 """
 
 STATES = """\
@@ -131,7 +140,7 @@ COME_BACK = {
     "no": "no",
     "resume": "yes, resume",
     "new": "yes, with a new session",
-    "later": "later",
+    "later": "yes, after the time the reason says",
 }
 
 
@@ -143,7 +152,8 @@ def render() -> str:
 
 def _methods() -> Iterator[str]:
     yield "## Methods\n"
-    yield _table(("method", "what it does"), ((f"`{m.name}`", m.summary) for m in methods.METHODS.values()))
+    rows = ((f"`{m.name}`", m.summary, _again(m)) for m in methods.METHODS.values())
+    yield _table(("method", "what it does", "may be sent again"), rows)
     for method in methods.METHODS.values():
         yield f"### {method.name}\n\n{method.summary}\n"
         yield "Parameters:\n" if method.params.model_fields else "No parameters.\n"
@@ -154,6 +164,10 @@ def _methods() -> Iterator[str]:
         else:
             yield "Result:\n"
             yield _fields(method.result)
+
+
+def _again(method: methods.Method) -> str:
+    return "under its key" if method.keyed else "yes" if method.repeatable else "no"
 
 
 def _fields(model: type[BaseModel]) -> str:

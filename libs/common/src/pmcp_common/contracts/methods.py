@@ -7,6 +7,7 @@ A method that streams answers with frames instead of one result; see `contracts/
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -184,15 +185,24 @@ class Method:
     result: type[Result] | None
     """None: the method streams."""
     summary: str
+    repeatable: bool = False
+    """Twice does what once does: it reads, or says how something is to be."""
 
+    @property
+    def keyed(self) -> bool:
+        """A message: repeatable under its idempotency key."""
+        return "idempotency_key" in self.params.model_fields
+
+
+_again = partial(Method, repeatable=True)
 
 _METHODS = (
-    Method("persona.list", OfPlayer, PersonaListResult, "All personas and whether each has time for this player."),
-    Method("persona.switch", PersonaSwitchParams, PersonaSwitchResult, "Choose whom this session talks to."),
-    Method(
+    _again("persona.list", OfPlayer, PersonaListResult, "All personas and whether each has time for this player."),
+    _again("persona.switch", PersonaSwitchParams, PersonaSwitchResult, "Choose whom this session talks to."),
+    _again(
         "persona.status", PersonaStatusParams, PersonaStatusResult, "A persona, its state and its memories' figures."
     ),
-    Method("persona.get", PersonaGetParams, PersonaGetResult, "Everything a persona is."),
+    _again("persona.get", PersonaGetParams, PersonaGetResult, "Everything a persona is."),
     Method("persona.create", PersonaCreateParams, PersonaCreateResult, "Make a persona; its name must be free."),
     Method("persona.update", PersonaUpdateParams, PersonaUpdateResult, "Change some of a persona: a new version."),
     Method(
@@ -201,7 +211,7 @@ _METHODS = (
         PersonaDeleteResult,
         "A persona answers nobody any more and its name is free; what was said is kept.",
     ),
-    Method(
+    _again(
         "persona.relationship",
         PersonaRelationshipParams,
         PersonaRelationshipResult,
@@ -215,7 +225,7 @@ _METHODS = (
         ConversationSendResult,
         "Say something as somebody in a room; the whole reply in one answer.",
     ),
-    Method(
+    _again(
         "conversation.get_history",
         ConversationHistoryParams,
         ConversationHistoryResult,
@@ -233,7 +243,7 @@ _METHODS = (
         ConversationAdvanceResult,
         "The next turn of a talk between personas: a reply, or the farewell that ends it.",
     ),
-    Method(
+    _again(
         "conversation.status",
         ConversationStatusParams,
         ConversationStatusResult,
@@ -259,15 +269,15 @@ _METHODS = (
         StateLoadResult,
         "The player's world is as it was at a save, in this session; what came after is hidden, not lost.",
     ),
-    Method("state.list", StateListParams, StateListResult, "The saves of this player."),
-    Method("stream.cancel", StreamCancelParams, StreamCancelResult, "End a reply early. Repeating it is harmless."),
-    Method("stream.read", StreamReadParams, StreamReadResult, "Events of a stream after a position, live or ended."),
-    Method("memory.search", MemorySearchParams, MemorySearchResult, "What a persona remembers about a subject."),
+    _again("state.list", StateListParams, StateListResult, "The saves of this player."),
+    _again("stream.cancel", StreamCancelParams, StreamCancelResult, "End a reply early. Repeating it is harmless."),
+    _again("stream.read", StreamReadParams, StreamReadResult, "Events of a stream after a position, live or ended."),
+    _again("memory.search", MemorySearchParams, MemorySearchResult, "What a persona remembers about a subject."),
     Method("memory.store", MemoryStoreParams, MemoryStoreResult, "Have a persona remember something."),
-    Method("memory.stats", MemoryStatsParams, MemoryStatsResult, "Figures of what a persona remembers of a player."),
-    Method("memory.get_stats", MemoryStatsParams, MemoryGetStatsResult, "The same in the words of other clients."),
-    Method("memory.list", MemoryListParams, MemoryListResult, "A persona's memories, as the player may see them."),
-    Method("memory.get", MemoryGetParams, MemoryRecordResult, "One memory, with all that is known of it."),
+    _again("memory.stats", MemoryStatsParams, MemoryStatsResult, "Figures of what a persona remembers of a player."),
+    _again("memory.get_stats", MemoryStatsParams, MemoryGetStatsResult, "The same in the words of other clients."),
+    _again("memory.list", MemoryListParams, MemoryListResult, "A persona's memories, as the player may see them."),
+    _again("memory.get", MemoryGetParams, MemoryRecordResult, "One memory, with all that is known of it."),
     Method("memory.edit", MemoryEditParams, MemoryRecordResult, "Change one's own memory: text, weight, who sees it."),
     Method("memory.pin", MemoryPinParams, MemoryRecordResult, "A pinned memory neither fades nor is pruned."),
     Method("memory.merge", MemoryMergeParams, MemoryRecordResult, "Make several memories of one's own into one."),
@@ -277,8 +287,8 @@ _METHODS = (
         MemoryForgetResult,
         "Forget one memory for good, with the turns it was made of and what was told of them.",
     ),
-    Method("memory.export", MemoryExportParams, MemoryExportResult, "All that is kept of a player, page by page."),
-    Method(
+    _again("memory.export", MemoryExportParams, MemoryExportResult, "All that is kept of a player, page by page."),
+    _again(
         "memory.erase",
         MemoryEraseParams,
         MemoryEraseResult,
@@ -291,68 +301,68 @@ _METHODS = (
         "Of more than 900 memories of a player with a persona, forget those least worth keeping, down to 800.",
     ),
     Method("memory.prune_all", MemoryPruneAllParams, MemoryPruneAllResult, "The same for every player and persona."),
-    Method(
+    _again(
         "memory.prune_recommendations",
         MemoryPruneRecommendationsParams,
         MemoryPruneRecommendationsResult,
         "What memory.prune would do now; nothing is changed.",
     ),
-    Method("memory.prune_stats", NoParams, MemoryPruneStatsResult, "Figures of all pruning so far."),
-    Method(
+    _again("memory.prune_stats", NoParams, MemoryPruneStatsResult, "Figures of all pruning so far."),
+    _again(
         "memory.decay_start",
         NoParams,
         MemoryDecayStartResult,
         "Have memories fade and be pruned by themselves, as they do unless stopped. Repeating it is harmless.",
     ),
-    Method(
+    _again(
         "memory.decay_stop", NoParams, MemoryDecayStopResult, "No more of it until started. Repeating it is harmless."
     ),
-    Method("memory.decay_stats", NoParams, MemoryDecayStatsResult, "Whether memories fade, how, and figures of it."),
+    _again("memory.decay_stats", NoParams, MemoryDecayStatsResult, "Whether memories fade, how, and figures of it."),
     Method(
         "memory.decay_force",
         MemoryDecayForceParams,
         MemoryDecayForceResult,
         "Take a share of the importance of a player's memories with a persona; without one, a whole cycle now.",
     ),
-    Method(
+    _again(
         "memory.search_cross_persona",
         MemorySearchCrossPersonaParams,
         MemorySearchCrossPersonaResult,
         "What personas have shared or made public about a subject.",
     ),
-    Method("memory.shared_stats", NoParams, MemorySharedStatsResult, "Figures of shared and public memories."),
-    Method("persona.memory", PersonaMemoryParams, PersonaMemoryResult, "Deprecated: use memory.search."),
-    Method(
+    _again("memory.shared_stats", NoParams, MemorySharedStatsResult, "Figures of shared and public memories."),
+    _again("persona.memory", PersonaMemoryParams, PersonaMemoryResult, "Deprecated: use memory.search."),
+    _again(
         "relationship.get",
         RelationshipGetParams,
         RelationshipGetResult,
         "How two personas feel about each other, what moved it and why; or all relationships of one.",
     ),
-    Method("relationship.list", RelationshipListParams, RelationshipListResult, "Whom a persona knows, and how well."),
-    Method(
+    _again("relationship.list", RelationshipListParams, RelationshipListResult, "Whom a persona knows, and how well."),
+    _again(
         "relationship.compatibility",
         RelationshipCompatibilityParams,
         RelationshipCompatibilityResult,
         "How well two personas fit: 0.35 personality, 0.25 social, 0.25 interests, 0.15 history.",
     ),
-    Method("relationship.stats", NoParams, RelationshipStatsResult, "Figures over all relationships."),
+    _again("relationship.stats", NoParams, RelationshipStatsResult, "Figures over all relationships."),
     Method(
         "relationship.update",
         RelationshipUpdateParams,
         RelationshipUpdateResult,
         "Two personas spent time together; or their relationship is to be of this type and strength.",
     ),
-    Method(
+    _again(
         "emotional.get_state",
         EmotionalGetStateParams,
         EmotionalGetStateResult,
         "A persona's mood now, what moved it and why.",
     ),
     Method("emotional.update_state", EmotionalUpdateStateParams, EmotionalUpdateStateResult, "Set a persona's mood."),
-    Method("system.status", OfPlayer, SystemStatusResult, "Whether the parts work, and the session's persona."),
-    Method("system.models", NoParams, SystemModelsResult, "Which model answers, as the workers verified it."),
-    Method("rpc.discover", NoParams, DiscoverResult, "This table as an OpenRPC document."),
-    Method("session.get_info", NoParams, SessionInfoResult, "This session: id, persona, counts."),
+    _again("system.status", OfPlayer, SystemStatusResult, "Whether the parts work, and the session's persona."),
+    _again("system.models", NoParams, SystemModelsResult, "Which model answers, as the workers verified it."),
+    _again("rpc.discover", NoParams, DiscoverResult, "This table as an OpenRPC document."),
+    _again("session.get_info", NoParams, SessionInfoResult, "This session: id, persona, counts."),
     Method("session.open", SessionOpenParams, SessionOpenResult, "Make this socket's session one that can be resumed."),
     Method(
         "session.resume",
@@ -360,6 +370,6 @@ _METHODS = (
         SessionResumeResult,
         "Go on after a lost socket, on any gateway: first this answer, then what was missed, then live.",
     ),
-    Method("session.ping", SessionPingParams, SessionPingResult, "Compare positions: a silent loss shows."),
+    _again("session.ping", SessionPingParams, SessionPingResult, "Compare positions: a silent loss shows."),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _METHODS}
