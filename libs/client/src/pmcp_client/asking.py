@@ -57,9 +57,8 @@ class Asking:
             raise
         if answer.get("error") is not None:
             failure = failure_of(answer["error"])
-            if (
-                retry_seconds(failure) is not None
-            ):  # it may have been stored all the same: the answer was not waited for
+            # Refused for now, it may have been stored all the same: the answer was not waited for.
+            if retry_seconds(failure) is not None:
                 self._messages.gave_up(method, complete)
             raise failure
         return answer
