@@ -20,11 +20,11 @@ import uvloop
 from bench.soak import measured
 from bench.soak.crowd import Crowd
 from bench.soak.fault_stack import FaultStack, fault_stack
-from bench.soak.figures import costs, course_of, lived_through_a_fault
+from bench.soak.figures import Course, costs, course_of, faults_of, lived_through_a_fault
 from bench.soak.harvest import Harvest
 from bench.soak.hazards import CHOICES, Choice, Hazards, storm
 from bench.soak.holdings import verdict
-from bench.soak.report import Run, document, markdown, with_report
+from bench.soak.report import Failed, Run, document, markdown, with_report
 from pmcp_common.testing.fake_model_script import Script
 from pmcp_common.testing.history import Recorder, read_history
 from pmcp_common.testing.history_checker import Report
@@ -118,7 +118,10 @@ async def _under_faults(options: argparse.Namespace, hazards: Hazards, crowd: Cr
                 raging.result()
             if time.monotonic() > next_word:
                 next_word += PROGRESS_SECONDS
-                say(f"  {crowd.ended} streams ended, {len(hazards.done)} faults, {crowd.gave_up} given up")
+                say(
+                    f"  {crowd.ended} streams ended, {len(hazards.done)} faults, {crowd.gave_up} given up,"
+                    f" {len(crowd.library_gave_up)} by the library"
+                )
                 await harvest.gather_ended(hazards.stack.redis_url, crowd.streams)
     finally:
         raging.cancel()
@@ -132,15 +135,27 @@ async def _healed(stack: FaultStack) -> None:
 
 
 def _run(options: argparse.Namespace, seed: int, minutes: float, crowd: Crowd, path: Path) -> Run:
+    course = course_of(read_history(path))
     return Run(
         command=command_of(options, seed),
         seed=seed,
         minutes=minutes,
         clients=options.clients,
-        streams_in_faults=lived_through_a_fault(course_of(read_history(path))),
+        streams_in_faults=lived_through_a_fault(course),
         resumes=tuple(sorted(pause for one in crowd.told for pause in one.resumes)),
         states=dict(Counter(_ending(one.end) for one in crowd.told)),
         gave_up=crowd.gave_up,
+        library_gave_up=tuple(crowd.library_gave_up),
+        failed=_failed(crowd, course),
+        accepted=dict(Counter(one.durability for one in crowd.told if one.stream)),
+    )
+
+
+def _failed(crowd: Crowd, course: Course) -> tuple[Failed, ...]:
+    return tuple(
+        Failed(str(one.end.get("finish_reason", "")), faults_of(course.faults, one.sent_at, one.ended_at))
+        for one in crowd.told
+        if one.end is not None and one.ended_at is not None and _ending(one.end) == "failed"
     )
 
 
@@ -163,7 +178,9 @@ def _tell(run: Run, report: Report, path: Path, directory: Path, options: argpar
     print(text)
     for violation in report.violations[:50]:
         print(f"VIOLATED: {violation.rule.value}: {violation.stream} {violation.evidence}")
-    return 1 if report.violations else 0
+    for words in run.library_gave_up:
+        print(f"THE LIBRARY GAVE UP: {words}")
+    return 1 if report.violations or run.library_gave_up or run.gave_up else 0
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from bench.soak.joining import player
+from bench.soak.library_player import LibraryGaveUp
 from bench.soak.player import GaveUp, Player, Way
 from bench.soak.told import Told
 from pmcp_common.testing.history import Recorder
@@ -31,6 +32,9 @@ class Crowd:
     seed: int
     told: list[Told] = field(default_factory=list)
     gave_up: int = 0
+    """Messages without an end within a player's patience."""
+    library_gave_up: list[str] = field(default_factory=list)
+    """What `pmcp_client` told applications that they shall never see, in words."""
 
     @property
     def ended(self) -> int:
@@ -80,6 +84,9 @@ class Crowd:
                 return False
             else:
                 await self._say(one)
+        except LibraryGaveUp as told:
+            self.library_gave_up.append(str(told))
+            return False
         except GaveUp:
             self.gave_up += 1
             return False
@@ -107,9 +114,11 @@ class Crowd:
         told = self._begin(one)
         hearing = asyncio.create_task(one.hear(told))
         await _reached(told, point, hearing)
-        if told.end is None and told.stream:
-            await one.cancel_surely(told)
-        await hearing
+        try:
+            if told.end is None and told.stream:
+                await one.cancel_surely(told)
+        finally:
+            await hearing
 
     async def _leave_one(self, one: Player, point: int) -> None:
         told = self._begin(one)

@@ -186,6 +186,12 @@ def lived_through_a_fault(course: Course) -> int:
     )
 
 
+def faults_of(faults: Iterable[FaultDone], first: float, last: float) -> tuple[str, ...]:
+    """Names of those that a stream went through, or that were over shortly before it, each once."""
+    touching = (fault for fault in faults if _touches(fault, first, last))
+    return tuple(dict.fromkeys(f"{fault.target} {fault.action}" for fault in touching))
+
+
 def nearest_rank(ordered: list[float], share: float) -> float:
     """The percentile of an ascending, non-empty list."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

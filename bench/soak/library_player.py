@@ -1,7 +1,8 @@
 """A player that leaves everything to `pmcp_client`: it calls, iterates, and never sees a lost socket.
 
 What came over the wire is recorded below the library, and what the application got is held against it. Above it:
-`crowd`, `tests/faults`. Rule: nothing of the library is replaced but the function that opens a socket.
+`crowd`, `tests/faults`. Rules: nothing of the library is replaced but the function that opens a socket; and what the
+library does not bring to its end is nobody's to bring: the run has failed.
 """
 
 from __future__ import annotations
@@ -14,17 +15,27 @@ import orjson
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from bench.soak.link import EVENT, open_socket
+from bench.soak.link import EVENT, closing_of
 from bench.soak.player import GaveUp, Player
 from bench.soak.told import Frame, Told
 from pmcp_client.backoff import Reconnect
 from pmcp_client.connection import Client
 from pmcp_client.failures import CallFailed, ClientError, StreamFailed
-from pmcp_client.stream import ReplyStream
 from pmcp_common.contracts.frames import START
 
 QUICK = Reconnect(first_seconds=0.1, longest_seconds=2.0)
 """Shipped are 0.5 s and 30 s: a crowd of thousands needs them, this one does not."""
+ACCEPT_SECONDS = 60.0
+"""The application's own bound for a message's acceptance: no fault here lasts so long."""
+LONGEST_PAUSE_SECONDS = 10.0
+"""The library asks no more when the pause it was told to make would end behind the bound."""
+CANCEL_SECONDS = 10.0
+TRANSPORT_ERRORS = (OSError, WebSocketException, ClientError)
+
+
+class LibraryGaveUp(GaveUp):
+    """The application was told of what it shall never see: a connection lost for good, a stream that is broken or
+    cannot be resumed, a message that nobody took in time."""
 
 
 class RecordingSocket:
@@ -46,7 +57,7 @@ class RecordingSocket:
         try:
             text = await self._socket.recv()
         except ConnectionClosed as error:
-            self._player.lost_a_socket(error.rcvd.code if error.rcvd else 1006)
+            self._player.lost_a_socket(*closing_of(error))
             raise
         self._take(orjson.loads(text))
         return text
@@ -68,10 +79,10 @@ class RecordingSocket:
 
 
 class LibraryPlayer(Player):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, reconnect: Reconnect = QUICK, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._reconnect = reconnect
         self._client: Client | None = None
-        self._replies: dict[str, ReplyStream] = {}
 
     # ---- what the socket tells
 
@@ -82,7 +93,10 @@ class LibraryPlayer(Player):
             # Asked for again, by its message: from the beginning, or anew.
             kept = result["epoch"] == told.epoch
             self.record.resumed(told.stream, result["epoch"], 0, recovered=kept, reason="" if kept else "epoch_changed")
-        if "event_type" in result and ("seq" in result or told.stream):
+        error = frame.get("error")
+        if error and "seq" not in result:  # of this asking; what was accepted before goes on
+            told.refused(error)
+        elif "event_type" in result:
             self.saw(frame | {"id": told.request}, result)
 
     def saw(self, frame: Frame, result: Frame) -> None:
@@ -97,8 +111,8 @@ class LibraryPlayer(Player):
             seq = position["last_seq"]
             self.record.resumed(one["stream_id"], one["epoch"], seq, recovered=recovered, reason=reason)
 
-    def lost_a_socket(self, code: int) -> None:
-        self.record.closed(code)
+    def lost_a_socket(self, code: int, reason: str) -> None:
+        self.record.closed(code, reason)
         for told in self.told:
             if told.stream and told.end is None:
                 told.was_cut()
@@ -106,6 +120,7 @@ class LibraryPlayer(Player):
     # ---- talking
 
     async def hear(self, told: Told) -> Told:
+        """Raises LibraryGaveUp, GaveUp."""
         try:
             async with asyncio.timeout(self._patience_seconds):
                 while not await self._heard(told):
@@ -115,35 +130,41 @@ class LibraryPlayer(Player):
         return told
 
     async def _heard(self, told: Told) -> bool:
-        """False: to be asked again under the same key, as an application would."""
+        """False: it was refused for about as long as the application waits at a time, and is asked for again."""
+        client, asked_at = await self.client(), time.monotonic()
         try:
-            stream = await (await self.client()).stream("persona.chat_stream", told.params, 60.0)
-            self._replies[told.stream] = stream
+            stream = await client.stream("persona.chat_stream", told.params, ACCEPT_SECONDS)
             text = await stream.text()
-        except StreamFailed:
+        except StreamFailed as failure:
+            if told.end is None:
+                raise self._gave_up(told, failure) from failure
             return True
         except CallFailed as error:
-            told.refusals.append(error.code)
             if not error.retryable:
                 self.refuse(told, error.code)
                 return True
-            told.changed.set()
-            await self.pause_after(error.data)
+            if time.monotonic() - asked_at < ACCEPT_SECONDS - LONGEST_PAUSE_SECONDS:
+                raise self._gave_up(told, error) from error
             return False
-        except (ClientError, OSError, WebSocketException):
-            await self._drop()
-            return False
+        except TRANSPORT_ERRORS as failure:
+            raise self._gave_up(told, failure) from failure
         if text != told.text:
             raise AssertionError(f"the application got {text!r}, over the wire came {told.text!r}")
         return True
 
+    def _gave_up(self, told: Told, failure: Exception) -> LibraryGaveUp:
+        self.record.refused(told.request, 0)
+        return LibraryGaveUp(f"{told.marker} at position {told.last_seq}: {type(failure).__name__}: {failure}")
+
     async def client(self) -> Client:
+        """The one client of this player's life. An application may have to wait for its first socket: nothing was
+        begun then."""
         async with self._connecting:
             while self._client is None:
-                client = Client(self._urls, self._open_recording, reconnect=QUICK)
+                client = Client(self._urls, self._open_recording, reconnect=self._reconnect)
                 try:
                     await client.start()
-                except (OSError, TimeoutError, WebSocketException, ClientError):
+                except TRANSPORT_ERRORS:
                     await client.close()
                     await asyncio.sleep(self._chance.uniform(0, 0.5))
                 else:
@@ -151,25 +172,18 @@ class LibraryPlayer(Player):
             return self._client
 
     async def _open_recording(self, url: str) -> RecordingSocket:
-        self.reconnecting()
-        socket = await open_socket(url)
-        return RecordingSocket(socket, self)
+        return RecordingSocket(await self._opened(url), self)
 
     async def cancel(self, told: Told) -> Frame:
+        """Raises LibraryGaveUp, TimeoutError."""
         self.record.cancelled(told.stream)
         try:
-            return {"result": await (await self.client()).call("stream.cancel", {"stream_id": told.stream}, 10.0)}
+            client = await self.client()
+            return {"result": await client.call("stream.cancel", {"stream_id": told.stream}, CANCEL_SECONDS)}
         except CallFailed as error:
             return {"error": {"code": error.code}}
-
-    async def cancel_surely(self, told: Told) -> None:
-        while told.end is None:
-            try:
-                await self.cancel(told)
-            except (ClientError, TimeoutError):
-                await asyncio.sleep(0.2)
-            else:
-                return
+        except ClientError as failure:
+            raise self._gave_up(told, failure) from failure
 
     async def _drop(self) -> None:
         client, self._client = self._client, None

@@ -14,9 +14,11 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from bench.soak.link import Link, Lost, open_socket
@@ -49,6 +51,14 @@ class GaveUp(Exception):
     """No end within the player's patience: the history shows a request that never ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """Where an open socket goes to, and from which port of this machine: so a proxy knows one player's from others'."""
+
+    url: str
+    port: int
+
+
 class Player:
     """One client for its whole life, over all of its sockets. `chance` decides where it comes back."""
 
@@ -77,6 +87,8 @@ class Player:
         self._reader: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
         self._session: dict[str, str] | None = None
+        self.plug: Plug | None = None
+        """Of the newest socket."""
         self._door = self._chance.randrange(len(self._urls))
 
     # ---- talking
@@ -150,15 +162,13 @@ class Player:
         error, result = frame.get("error"), frame.get("result") or {}
         if not error or (told.stream and "seq" in result):
             return False
-        told.refusals.append(error["code"])
-        told.retry_after.append((error.get("data") or {}).get("retry_after"))
+        told.refused(error)
         row = BY_CODE.get(error["code"])
         if row is None or not row.retryable:
             if told.stream:
                 return False
             self.refuse(told, error["code"])
             return True
-        told.changed.set()
         await self.pause_after(error.get("data") or {})
         return True
 
@@ -198,7 +208,7 @@ class Player:
         """The server lost its data: the reply is read anew."""
         if data.get("reason") == "epoch_changed":
             self.record.resumed(told.stream, data["epoch"], 0, recovered=False, reason="epoch_changed")
-            told.begin_anew(data["epoch"])
+            told.begin_anew(data["epoch"], time.monotonic())
 
     async def call(self, method: str, params: Mapping[str, Any], *, link: Link | None = None) -> Frame:
         """One answer. Raises Lost, TimeoutError."""
@@ -245,9 +255,14 @@ class Player:
         for told in self.told:
             told.is_connecting()
 
-    async def _open(self, url: str) -> None:
+    async def _opened(self, url: str) -> ClientConnection:
         self.reconnecting()
         socket = await open_socket(url)
+        self.plug = Plug(url, socket.local_address[1])
+        return socket
+
+    async def _open(self, url: str) -> None:
+        socket = await self._opened(url)
         link = Link(socket, self.record)
         self._reader = asyncio.create_task(link.read(), name=f"reader of {self.name}")
         if self._way is Way.RESUME:

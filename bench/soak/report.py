@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.soak import measured
 from bench.soak.figures import MONTHLY_BUDGET_SECONDS, Cost
 from bench.soak.measured import Findings
 from pmcp_common.testing.history_checker import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A stream that ended as failed, and the faults it went through."""
+
+    finish_reason: str
+    faults: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,11 @@ class Run:
     """Seconds from a lost socket to the stream's next frame, ascending."""
     states: dict[str, int]
     gave_up: int
+    library_gave_up: tuple[str, ...] = ()
+    """What `pmcp_client` told applications that they shall never see."""
+    failed: tuple[Failed, ...] = ()
+    accepted: dict[str, int] = field(default_factory=dict)
+    """Streams by their durability."""
 
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -54,7 +68,7 @@ def markdown(run: Run, report: Report, table: Sequence[Cost], findings: Findings
     ]
     if summary.upper_bound is not None:
         lines.append(f"So the share of harmed streams is below {summary.upper_bound:.3%} at 95 % confidence (3/n).")
-    lines += ["", "Ends: " + ", ".join(f"{count} {state}" for state, count in sorted(run.states.items())) + "."]
+    lines += ["", *_ends(run)]
     if run.resumes:
         p50, p95, longest = (run.resumes[min(len(run.resumes) - 1, int(len(run.resumes) * s))] for s in (0.5, 0.95, 1))
         lines.append(
@@ -70,6 +84,24 @@ def markdown(run: Run, report: Report, table: Sequence[Cost], findings: Findings
     if findings is not None:
         lines += ["", *_of_fault_tests(findings)]
     return "\n".join([*lines, ""])
+
+
+def _ends(run: Run) -> list[str]:
+    lines = [
+        f"Accepted as {' and '.join(f'{name}: {count}' for name, count in sorted(run.accepted.items())) or 'nothing'}.",
+        "Ends: " + ", ".join(f"{count} {state}" for state, count in sorted(run.states.items())) + ".",
+        f"Gave up: {len(run.library_gave_up)} times the library, {run.gave_up} times a client's patience.",
+    ]
+    for reason, failed in _by_reason(run.failed):
+        under = Counter(name for one in failed for name in one.faults or ("no fault",))
+        names = ", ".join(f"{name} {count}" for name, count in under.most_common())
+        lines.append(f"Failed with `{reason}`: {len(failed)}, under {names} (under several at once: counted for each).")
+    return lines
+
+
+def _by_reason(failed: Sequence[Failed]) -> list[tuple[str, list[Failed]]]:
+    reasons = Counter(one.finish_reason for one in failed)
+    return [(reason, [one for one in failed if one.finish_reason == reason]) for reason, _ in reasons.most_common()]
 
 
 def _of_fault_tests(findings: Findings) -> list[str]:

@@ -31,6 +31,8 @@ class Told:
     ended_at: float | None = None
     stream: str = ""
     message_id: str = ""
+    durability: str = ""
+    """As what it was accepted first."""
     epoch: str = ""
     last_seq: int = 0
     text: str = ""
@@ -39,6 +41,8 @@ class Told:
     refusals: list[int] = field(default_factory=list)
     retry_after: list[float | None] = field(default_factory=list)
     """Seconds, of each refusal; None where it names no time to come back."""
+    anew_at: list[float] = field(default_factory=list)
+    """When it was told that the reply begins anew: the server had lost it."""
     resumes: list[float] = field(default_factory=list)
     """Seconds from a lost socket to the first frame of the stream on the next one."""
     replays: list[float] = field(default_factory=list)
@@ -73,8 +77,9 @@ class Told:
             self._cut_at = self._connecting_at = None
         if kind == START:
             self.accepted_at = self.accepted_at or now
-            self.last_seq, self.text = 0, ""  # it comes from the beginning: asked for again, or made anew
-            self.stream, self.epoch = result["stream_id"], result.get("epoch", "")
+            self.durability = self.durability or result.get("durability", "")
+            self.begin_anew(result.get("epoch", ""), now)  # asked for again, or made anew
+            self.stream = result["stream_id"]
             self.message_id = result.get("message_id", "")
         elif kind == CHUNK:
             self.first_at = self.first_at or now
@@ -87,9 +92,16 @@ class Told:
             self.end, self.ended_at = dict(result), now
         self.changed.set()
 
-    def begin_anew(self, epoch: str) -> None:
-        """What was told before is void."""
+    def begin_anew(self, epoch: str, now: float) -> None:
+        """It comes from its first position; under another epoch what was told before is void."""
+        if self.epoch and epoch != self.epoch:
+            self.anew_at.append(now)
         self.epoch, self.last_seq, self.text = epoch, 0, ""
+
+    def refused(self, error: Mapping[str, Any]) -> None:
+        self.refusals.append(error["code"])
+        self.retry_after.append((error.get("data") or {}).get("retry_after"))
+        self.changed.set()
 
     def was_cut(self) -> None:
         if self._cut_at is None:

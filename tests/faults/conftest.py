@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ from pmcp_common.testing.history_checker import Report
 from tests.faults.isolation import Isolated, run_isolated
 
 SEED = 5
+SHORT_FORM_SECONDS, BUSY_SECONDS = 240.0, 90.0
+"""So long the short form may take, and what other work on the machine may add: in `make test` that is as much again."""
 FIRST_TOKEN_SECONDS, IDLE_SECONDS, TOTAL_SECONDS = 3.0, 2.0, 4.0
 """The model's time-outs in these tests: the shipped ones are 20 s, 15 s and 240 s."""
 ISOLATED_TOTAL_SECONDS = 60.0
@@ -57,6 +60,9 @@ class Book:
     """Of other runs."""
     streams: int = 0
     violations: int = 0
+    began_at: float | None = None
+    seconds: float = 0.0
+    """From the first of these tests, with the start of the stack, to the end of the last one."""
 
     def findings(self) -> Findings:
         return Findings(
@@ -88,6 +94,29 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path == ISOLATED and not config.getoption("--isolated") else None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Called for the tests beneath this folder alone."""
+    book = item.config.stash[BOOK]
+    if book.began_at is None:
+        book.began_at = time.monotonic()
+    try:
+        return (yield)
+    finally:
+        book.seconds = time.monotonic() - book.began_at
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In the short form too long a run is a failure: everybody waits for it at each change."""
+    if _takes_too_long(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _takes_too_long(config: pytest.Config) -> bool:
+    is_short = config.getoption("--fault-size") == "short" and not config.getoption("--isolated")
+    return bool(is_short and config.stash[BOOK].seconds > SHORT_FORM_SECONDS + BUSY_SECONDS)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     book = config.stash[BOOK]
     if not book.measured:
@@ -95,6 +124,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section(f"measured: {book.violations} violations in {book.streams} streams")
     for line in measured.lines(book.measured):
         terminalreporter.write_line(line)
+    terminalreporter.write_line(f"all of it: {book.seconds:.0f} s")
+    if _takes_too_long(config):
+        promised = f"{SHORT_FORM_SECONDS:.0f} s, and {BUSY_SECONDS:.0f} s for a busy machine"
+        terminalreporter.write_line(f"FAILED: the short form may take {promised}", red=True)
     path = config.getoption("--fault-figures")
     if path is not None:
         measured.write(path, book.findings())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from tests.faults.conftest import Trial
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SUBSCRIBED_SECONDS = 15.0
+REQUEUED_SECONDS = 30.0
 
 
 @pytest.mark.parametrize("sockets", ["stay", "are cut too"])
@@ -32,6 +34,7 @@ async def test_redis_restarted_without_its_data_answers_every_accepted_message_o
     for one in told:
         await one.until_shown(3)
     epochs = [one.epoch for one in told]
+    wiped_at = time.monotonic()
     await trial.hazards.wipe_redis()
     if sockets == "are cut too":
         for door in trial.stack.doors:
@@ -39,6 +42,10 @@ async def test_redis_restarted_without_its_data_answers_every_accepted_message_o
     await asyncio.gather(*hearing)
     assert [one.state for one in told] == ["done"] * len(told)
     assert not set(epochs) & {one.epoch for one in told}
+    told_anew = [one.anew_at[0] - wiped_at for one in told]
+    trial.measured("F5", "Redis without its data: queued again, and the client told so", told_anew, REQUEUED_SECONDS)
+    ends = [one.ended_at - wiped_at for one in told if one.ended_at is not None]
+    trial.measured("F5", "Redis without its data: the whole reply", ends)
     assert _all_processes(trial) == before
     (life,) = trial.hazards.lives
     streams = [one.stream for one in told]

@@ -21,12 +21,14 @@ PUNCTUAL_SECONDS = 1.0
 """A time-out may be off by so much."""
 FALLBACK_SECONDS = 0.2
 """After the time-out: the marked line is there."""
-NOISE_SECONDS = 0.8
+NOISE_SECONDS = 0.2
 """What two busy cores may add to it in the short form."""
 BREAKER = "pmcp_model_breaker_state"
 CLOSED, OPEN = 0.0, 2.0
 OPEN_SECONDS = 5.0
 """Of the breaker, until its first probe."""
+BREAKER_NOISE_SECONDS = 0.5
+"""What two busy cores may add to the whole replies between a probe's time and the word that all is well."""
 TALK_PAUSE_SECONDS = 0.1
 REFUSED_SECONDS = 0.5
 """A marked line without asking the model."""
@@ -84,7 +86,7 @@ async def test_a_failure_before_the_first_token_gives_a_marked_line_in_time(tria
     took = told.ended_at - _arrived(trial, told)
     if kind is not Kind.HANG_BEFORE_HEADERS:
         what = "model fails before its first token: the marked line"
-        trial.measured("F7", what, [took], FIRST_TOKEN_SECONDS + FALLBACK_SECONDS, noise=NOISE_SECONDS)
+        trial.measured("F7", what, [took], FIRST_TOKEN_SECONDS + FALLBACK_SECONDS)
         return
     trial.measured(
         "F7", "model hangs before its headers: off its time-out", _off(took, FIRST_TOKEN_SECONDS), PUNCTUAL_SECONDS
@@ -95,9 +97,10 @@ async def test_a_failure_before_the_first_token_gives_a_marked_line_in_time(tria
 
 @pytest.mark.parametrize("kind", IN_THE_MIDDLE)
 async def test_a_reply_cut_short_is_never_called_done(trial: Trial, kind: Kind) -> None:
-    told, _ = await _say_with(trial, Behaviour(kind, after_tokens=5, line_bytes=200_000))
+    """Asked once more where that may help, which ends the same way here."""
+    told, _ = await _say_with(trial, Behaviour(kind, after_tokens=5))
     assert told.end is not None
-    assert (told.state, told.end["finish_reason"]) != ("done", "stop")
+    assert (told.state, told.end["finish_reason"]) == ("failed", "interrupted")
     assert told.text.startswith(told.marker)
     assert told.last_chunk_at is not None
     assert told.ended_at is not None
@@ -105,13 +108,13 @@ async def test_a_reply_cut_short_is_never_called_done(trial: Trial, kind: Kind) 
     if kind is Kind.HANG_AFTER_TOKENS:
         trial.measured("F7", "model falls silent: off its time-out", _off(silence, IDLE_SECONDS), PUNCTUAL_SECONDS)
     else:
-        trial.measured("F7", "model breaks off: the honest end", [silence], PUNCTUAL_SECONDS, noise=NOISE_SECONDS)
+        trial.measured("F7", "model breaks off: the honest end", [silence], PUNCTUAL_SECONDS)
 
 
 async def test_a_model_that_never_comes_to_an_end_is_ended(trial: Trial) -> None:
     told, _ = await _say_with(trial, Behaviour(gap_ms=200, tokens=1000))
     assert told.end is not None
-    assert (told.state, told.end["finish_reason"]) != ("done", "stop")
+    assert (told.state, told.end["finish_reason"]) == ("failed", "interrupted")
     assert told.ended_at is not None
     took = told.ended_at - _arrived(trial, told)
     trial.measured("F7", "endless reply: off its time-out", _off(took, TOTAL_SECONDS), PUNCTUAL_SECONDS)
@@ -158,7 +161,7 @@ async def test_a_model_that_fails_again_and_again_is_left_alone_until_a_probe_fi
     assert (refused.end["response_type"], refused.end["degraded"]) == ("fallback", True)
     assert refused.ended_at is not None
     took = refused.ended_at - refused.sent_at
-    trial.measured("F7", "breaker open: the marked line", [took], REFUSED_SECONDS, noise=NOISE_SECONDS)
+    trial.measured("F7", "breaker open: the marked line", [took], REFUSED_SECONDS)
     while trial.size.is_long and trial.stack.model.seen.faults == asked:  # until a probe was sent, which fails
         await _talk(groups)
         assert time.monotonic() - opened_at < 2 * OPEN_SECONDS
@@ -167,7 +170,7 @@ async def test_a_model_that_fails_again_and_again_is_left_alone_until_a_probe_fi
     closed_at = await _talk_until_all_are(trial, groups, CLOSED)
     longest = OPEN_SECONDS * trial.size.of(1, 2)
     what = f"model well again, breaker open for at most {longest:g} s: every breaker closed"
-    trial.measured("F7", what, [closed_at - healed_at], longest + 1.0, noise=NOISE_SECONDS)
+    trial.measured("F7", what, [closed_at - healed_at], longest + 1.0, noise=BREAKER_NOISE_SECONDS)
     again = await trial.here[0].say()
     assert again.end is not None
     assert again.end["response_type"] == "direct"

@@ -12,6 +12,7 @@ from bench.soak.holdings import held_rows
 from bench.soak.player import Player, Way
 from bench.soak.told import Told
 from pmcp_common.contracts.errors import UNAVAILABLE
+from pmcp_common.contracts.frames import DURABLE, VOLATILE
 from pmcp_common.testing.process_killer import Action
 from pmcp_common.testing.waiting import until
 from tests.faults.conftest import Trial
@@ -19,15 +20,16 @@ from tests.faults.conftest import Trial
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 REFUSED_SECONDS = 1.0
-NOISE_SECONDS = 1.0
-"""What two busy cores may add in the short form."""
+NOISE_SECONDS = 0.3
+"""What two busy cores may add to the one refusal of the short form: nine tenths of the second are a time-out."""
 SILENT_SECONDS = 20.0
 SHORT_SILENT_SECONDS = 4.0
 BACK_SECONDS = 10.0
 """The design says nothing; a client's own pause is within it."""
 BACKFILL_SECONDS = 30.0
-REQUEUED_SECONDS = 30.0
 LATEST_RETRY_SECONDS = 3.0
+UNHURRIED_MS = 600.0
+"""To a first token that does not overtake the word that the message is recorded: that makes it durable."""
 
 
 async def _begin(trial: Trial, count: int, way: Way = Way.LIBRARY) -> tuple[list[Told], list[asyncio.Task[Told]]]:
@@ -74,6 +76,8 @@ async def test_while_redis_is_silent_sockets_stay_and_messages_are_refused_with_
         trial.measured("F5", what, refusals, REFUSED_SECONDS, noise=NOISE_SECONDS)
         await asyncio.sleep(trial.size.of(SHORT_SILENT_SECONDS, SILENT_SECONDS) - (time.monotonic() - silent_at))
     back_at = time.monotonic()
+    for message in asked:
+        _assert_told_when_to_come_back(message)
     await asyncio.gather(*hearing, *waiting)
     assert [one.state for one in (*told, *asked)] == ["done"] * 6
     first = [one.first_at - back_at for one in asked if one.first_at is not None]
@@ -102,8 +106,7 @@ async def test_without_redis_and_postgres_messages_are_refused_and_all_comes_bac
         await asyncio.sleep(trial.size.of(SHORT_SILENT_SECONDS, SILENT_SECONDS) - (time.monotonic() - gone_at))
     back_at = time.monotonic()
     for message in asked:
-        assert set(message.refusals) == {UNAVAILABLE.code}
-        assert all(seconds is not None and 0 < seconds <= LATEST_RETRY_SECONDS for seconds in message.retry_after)
+        _assert_told_when_to_come_back(message)
     await asyncio.gather(*hearing, *waiting)
     assert [message.state for message in (*told, *asked)] == ["done"] * 5
     first = [message.first_at - back_at for message in asked if message.first_at is not None]
@@ -112,6 +115,12 @@ async def test_without_redis_and_postgres_messages_are_refused_and_all_comes_bac
         await until(partial(_rows_of, trial, one, message), BACKFILL_SECONDS)
     assert await _sockets_opened(trial) == sockets
     assert await _all_processes(trial) == before
+
+
+def _assert_told_when_to_come_back(asked: Told) -> None:
+    assert set(asked.refusals) == {UNAVAILABLE.code}
+    assert len(asked.retry_after) == len(asked.refusals)
+    assert all(seconds is not None and 0 < seconds <= LATEST_RETRY_SECONDS for seconds in asked.retry_after)
 
 
 async def _refusal_seconds(asked: Told) -> float:
@@ -129,7 +138,10 @@ async def _sockets_opened(trial: Trial) -> list[int]:
 async def test_without_postgres_chat_goes_on_and_its_rows_follow_once(trial: Trial, how: str) -> None:
     before = await _all_processes(trial)
     player = await trial.player()
-    assert (await player.say()).state == "done"
+    trial.script(ttft_ms=UNHURRIED_MS)
+    first = await player.say()
+    assert (first.state, first.durability) == ("done", DURABLE)
+    trial.script()
     outage = trial.hazards.stopped if how == "stopped" else trial.hazards.silent
     async with outage(trial.stack.postgres, "postgres"):
         begun_at = time.monotonic()
@@ -138,7 +150,7 @@ async def test_without_postgres_chat_goes_on_and_its_rows_follow_once(trial: Tri
             meanwhile.append(await player.say())
     for told in meanwhile:
         assert told.end is not None
-        assert (told.state, told.end["persisted"]) == ("done", False)
+        assert (told.state, told.durability, told.end["persisted"]) == ("done", VOLATILE, False)
     took = [told.ended_at - told.sent_at for told in meanwhile if told.ended_at is not None]
     trial.measured("F6", f"Postgres {how}: a whole reply", took)
     healed_at = time.monotonic()
@@ -147,6 +159,10 @@ async def test_without_postgres_chat_goes_on_and_its_rows_follow_once(trial: Tri
     trial.measured(
         "F6", f"Postgres {how}, then back: every row there", [time.monotonic() - healed_at], BACKFILL_SECONDS
     )
+    trial.script(ttft_ms=UNHURRIED_MS)
+    again = await player.say()
+    assert again.end is not None
+    assert (again.state, again.durability, again.end["persisted"]) == ("done", DURABLE, True)
     assert await _all_processes(trial) == before
 
 

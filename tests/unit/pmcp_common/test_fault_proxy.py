@@ -239,6 +239,19 @@ async def test_a_share_of_the_connections_is_reset_and_the_seed_decides_which(ta
     assert 0 < counts[0] < 12
 
 
+async def test_one_client_is_cut_off_by_its_own_port_and_the_others_are_not(proxy: FaultProxy) -> None:
+    async with dialled(proxy) as first, dialled(proxy) as second:
+        await says(first, b"-")
+        await says(second, b"-")
+        port = first[1].get_extra_info("sockname")[1]
+        assert proxy.reset_from(port)
+        with pytest.raises(ConnectionResetError):
+            await first[0].readexactly(1)
+        assert await says(second, b"hello") == b"hello"
+        await proxy.wait_until(lambda seen: seen.open == 1)
+        assert not proxy.reset_from(port)
+
+
 async def test_half_closing_ends_one_direction_only(proxy: FaultProxy, target: Target) -> None:
     async with dialled(proxy) as streams:
         await says(streams, b"-")

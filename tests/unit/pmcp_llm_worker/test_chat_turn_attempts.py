@@ -10,9 +10,11 @@ import pytest
 from pmcp_common.contracts.errors import Unavailable
 from pmcp_common.contracts.jobs import Claim, Declared, Delta, End, Verdict
 from pmcp_common.contracts.memories import CommitTurns
+from pmcp_llm_worker.model import ModelAway
 from pmcp_llm_worker.turn_outcome import fallback_line
 from tests.unit.pmcp_llm_worker.doubles import (
     TENANT,
+    ScriptedModel,
     Stage,
     aria,
     words,
@@ -91,6 +93,25 @@ async def test_after_a_death_between_rows_and_end_only_the_end_is_written() -> N
     assert (end.state, end.finish_reason, end.text, end.model) == ("done", "stop", "I am Aria.", "m1")
     assert stage.memory.rows == first.memory.rows
     assert stage.broker.remembered == [("user-job-1", "reply-job-1")]
+
+
+async def test_after_a_loss_a_message_that_a_line_of_ours_answered_gets_no_second_answer() -> None:
+    """The line has no row of its own: the message's row alone tells of it."""
+    first = Stage(ScriptedModel(*[[ModelAway("away")]] * 3))
+    line = (await first.answer()).text
+    assert first.memory.rows.keys() == {"user-job-1"}
+    stage = words("I am Aria.")
+    stage.memory.rows = dict(first.memory.rows)
+    end = await stage.answer(requeued=True)
+    assert (end.state, end.finish_reason, end.text) == ("done", "fallback", line)
+    assert stage.model.prompts == []
+    assert stage.memory.rows == first.memory.rows
+
+
+async def test_after_a_loss_a_message_without_any_row_is_answered_anew() -> None:
+    stage = words("I am Aria.")
+    end = await stage.answer(requeued=True)
+    assert (end.finish_reason, end.text) == ("stop", "I am Aria.")
 
 
 async def whole_but_not_stored(stage: Stage) -> End:

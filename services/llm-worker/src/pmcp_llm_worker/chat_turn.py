@@ -130,12 +130,15 @@ class ChatTurn:
         deltas = await self._shown(claim)
         shown = text_of(deltas)
         emitter = self._hub.open(claim, signal, shown)
-        row = await self._stored_reply(claim) if shown or claim.submission.requeued else None
+        row = await self._stored(claim, claim.submission.message_id) if shown or claim.submission.requeued else None
         if row is not None:
             await self._load_persona(claim, outcome)
             _restore(outcome, row)
             if len(row.content) > len(shown) and row.content.startswith(shown):
                 emitter.write(row.content[len(shown) :])  # Redis lost its last second
+        elif not shown and await self._answered_by_a_line(claim):
+            await self._load_persona(claim, outcome)
+            say_canned(claim, outcome, emitter, INTERRUPTED_WITHOUT_MODEL)
         elif not shown:
             await self._reply(claim, signal, outcome, emitter, started)
         else:
@@ -162,11 +165,17 @@ class ChatTurn:
         metrics.CONTINUED.inc()
         await self._reply(claim, signal, outcome, emitter, started)
 
-    async def _stored_reply(self, claim: Claim) -> Turn | None:
+    async def _answered_by_a_line(self, claim: Claim) -> bool:
+        """Of a message that came again after a loss: its row alone is stored only when a line of ours, which has none,
+        was its answer. The client may have seen it: the model's answer now would be a second one."""
+        submission = claim.submission
+        return submission.requeued and await self._stored(claim, submission.user_message_id) is not None
+
+    async def _stored(self, claim: Claim, message_id: str) -> Turn | None:
         try:
-            return await self._memory.turn(claim.submission.tenant, claim.submission.message_id)
+            return await self._memory.turn(claim.submission.tenant, message_id)
         except DomainError as error:
-            log.warning("cannot tell whether the reply is stored", extra={"code": error.code})
+            log.warning("cannot tell whether a row is stored", extra={"code": error.code})
             return None
 
     async def _load_persona(self, claim: Claim, outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from bench.soak.__main__ import command_of, parse_options
-from bench.soak.report import Run, markdown
+from bench.soak.report import Failed, Run, markdown
 from pmcp_common.testing.history_checker import examine
 
 
@@ -37,3 +37,18 @@ def test_the_command_stands_above_the_figures() -> None:
     lines = markdown(run, examine([]), []).splitlines()
     assert lines[:3] == ["```", "python -m bench.soak --seed 5", "```"]
     assert any("violations in" in line for line in lines[3:])
+
+
+def test_failed_ends_are_told_by_their_reason_and_what_they_went_through() -> None:
+    failed = (
+        Failed("interrupted", ("model cut", "worker kill")),
+        Failed("interrupted", ("model cut",)),
+        Failed("deadline", ()),
+    )
+    run = Run("soak", 5, 1.0, 2, 0, (), {"done": 4, "failed": 3}, 0, ("broken",), failed, {"durable": 6, "volatile": 1})
+    text = markdown(run, examine([]), [])
+    assert "Accepted as durable: 6 and volatile: 1." in text
+    assert "Ends: 4 done, 3 failed." in text
+    assert "Gave up: 1 times the library, 0 times a client's patience." in text
+    assert "Failed with `interrupted`: 2, under model cut 2, worker kill 1" in text
+    assert "Failed with `deadline`: 1, under no fault 1" in text

@@ -54,8 +54,9 @@ and exactly one of `stream_complete`, `stream_cancelled`, `stream_error`.
 - `attempt` is 1 unless a worker died.
 - A message is accepted once the broker has stored it. `stream_start` follows as soon as it is also in the database's
   record of accepted messages, and says `durability: "durable"`: whichever process dies now, and should the broker lose
-  all its data, the message is answered (a power cut of the broker's machine may still take its last second). When the reply begins before, or the record takes longer than 250 ms, `stream_start` says
-  `volatile`: the message has outlived the death of any process, and may or may not be in the record.
+  all its data, the message is answered (a power cut of the broker's machine may still take its last second). When the
+  reply begins before, or the record takes longer than 250 ms, `stream_start` says `volatile`: the message has outlived
+  the death of any process, and may or may not be in the record.
 - Every accepted stream ends with exactly one numbered end frame. Should a reply be lost with the broker's data and not
   come back (a volatile one), or the broker not be there 30 s after a reply's deadline, the gateway ends the
   stream itself: `stream_error`, `state: "failed"`, the next `seq`, `sha256` and `partial_response` of what it brought

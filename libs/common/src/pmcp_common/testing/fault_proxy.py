@@ -144,6 +144,10 @@ class FaultProxy:
         """RST for a random share (0..1) of the connections; returns how many."""
         return self._reset(tuple(c for c in self._connections if self._random.random() < share))
 
+    def reset_from(self, client_port: int) -> bool:
+        """RST for the connection that a client made from this port of its own; False: there is none."""
+        return self._reset(tuple(c for c in self._connections if c.client_port == client_port)) > 0
+
     def half_close(self, direction: Direction) -> int:
         """Ends one direction of every connection as if its sender had shut it down; the other one goes on."""
         for connection in self._connections:

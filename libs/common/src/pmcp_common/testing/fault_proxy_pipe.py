@@ -80,6 +80,8 @@ class Connection:
         count_reset: Callable[[], None],
     ) -> None:
         self._writers = [writer for _, writer in ends.values()]
+        # Of the client's own end; 0 when it was gone before anybody looked.
+        self.client_port: int = (ends[Direction.DOWN][1].get_extra_info("peername") or ("", 0))[1]
         self._count_reset = count_reset
         self._pipes = {
             direction: Pipe(direction, reader, writer, faults[direction], timing, count)

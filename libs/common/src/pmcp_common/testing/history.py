@@ -194,8 +194,8 @@ class ClientRecorder:
     def cancelled(self, stream: str, heard_chars: int | None = None) -> None:
         self._recorder.record(CancelAsked(self._now(), self.name, stream, heard_chars))
 
-    def closed(self, code: int) -> None:
-        self._recorder.record(SocketClosed(self._now(), self.name, code))
+    def closed(self, code: int, reason: str = "") -> None:
+        self._recorder.record(SocketClosed(self._now(), self.name, code, reason))
 
     def left(self) -> None:
         self._recorder.record(ClientLeft(self._now(), self.name))

@@ -113,6 +113,7 @@ class SocketClosed:
     at: float
     client: str
     code: int
+    reason: str = ""
     kind: str = "closed"
 
 
