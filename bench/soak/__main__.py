@@ -24,10 +24,10 @@ from bench.soak.figures import Course, costs, course_of, faults_of, lived_throug
 from bench.soak.harvest import Harvest
 from bench.soak.hazards import CHOICES, Choice, Hazards, storm
 from bench.soak.holdings import verdict
-from bench.soak.report import Failed, Run, document, markdown, with_report
+from bench.soak.report import Failed, Run, document, markdown, run_of, with_report
 from pmcp_common.testing.fake_model_script import Script
 from pmcp_common.testing.history import Recorder, read_history
-from pmcp_common.testing.history_checker import Report
+from pmcp_common.testing.history_checker import Report, examine
 from pmcp_local.part import StackError
 
 PROGRESS_SECONDS = 20.0
@@ -60,6 +60,7 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--measured", type=Path, help="what `pytest tests/faults --fault-figures FILE` wrote: reported too"
     )
+    parser.add_argument("--again", type=Path, help="directory of an earlier run: only judge and report it once more")
     parser.add_argument("--page", type=Path, help="page whose marked part becomes the report: docs/reliability.md")
     return parser.parse_args(arguments)
 
@@ -183,8 +184,21 @@ def _tell(run: Run, report: Report, path: Path, directory: Path, options: argpar
     return 1 if report.violations or run.library_gave_up or run.gave_up else 0
 
 
+def report_again(options: argparse.Namespace) -> int:
+    """Of a run that is over: its history judged as it is judged now, beside what `--measured` says."""
+    path = options.again / "history.jsonl"
+    try:
+        run = run_of(orjson.loads((options.again / "report.json").read_bytes()))
+        return _tell(run, examine(read_history(path)), path, options.again, options)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"soak: no report of a run in {options.again}: {error}", file=sys.stderr)
+        return 2
+
+
 def main() -> None:
     options = parse_options(sys.argv[1:])
+    if options.again is not None:
+        sys.exit(report_again(options))
     seed = random.SystemRandom().randrange(2**31) if options.seed is None else options.seed
     directory = options.directory / time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     directory.mkdir(parents=True)

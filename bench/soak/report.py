@@ -53,6 +53,14 @@ def with_report(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
 
 
+def run_of(document: dict[str, Any]) -> Run:
+    """Of an earlier `document`. Raises TypeError, KeyError when it is of another version."""
+    fields = dict(document["run"])
+    fields["resumes"], fields["library_gave_up"] = tuple(fields["resumes"]), tuple(fields["library_gave_up"])
+    fields["failed"] = tuple(Failed(one["finish_reason"], tuple(one["faults"])) for one in fields["failed"])
+    return Run(**fields)
+
+
 def markdown(run: Run, report: Report, table: Sequence[Cost], findings: Findings | None = None) -> str:
     summary = report.summary
     lines = [

@@ -45,7 +45,7 @@ SHORT_HEARTBEAT_SECONDS = 2.0
 ISOLATED = Path(__file__).parent / "isolated"
 ISOLATED_SECONDS = 180.0, 600.0
 SHORT_SEND_SECONDS = 4.0
-"""Of the short form: so long a frame may wait for a client that does not read; shipped are 9 s."""
+"""Of the short form: so long a frame may wait for a client that does not read; shipped are 8 s."""
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ MEASURED_FLUSHES = 8
 class OutboxLimits:
     max_bytes: int = 1024 * 1024
     max_frames: int = 4096
-    send_seconds: float = 10.0
+    send_seconds: float = 8.0
     """The longest one frame may wait for the client to take it."""
 
 

@@ -52,7 +52,7 @@ class GatewaySettings(Settings):
         default=1024 * 1024, ge=1024, le=2**28, description="bytes waiting for one slow client; then 4010"
     )
     gateway_send_seconds: float = Field(
-        default=9.0,
+        default=8.0,
         gt=0,
         le=300,
         description="seconds one frame may wait for a slow client; then 4010, at the next second's look",

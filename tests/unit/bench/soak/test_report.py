@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 
+import orjson
 import pytest
 
 from bench.soak.__main__ import command_of, parse_options
-from bench.soak.report import Failed, Run, markdown
+from bench.soak.report import Failed, Run, document, markdown, run_of
 from pmcp_common.testing.history_checker import examine
 
 
@@ -52,3 +53,9 @@ def test_failed_ends_are_told_by_their_reason_and_what_they_went_through() -> No
     assert "Gave up: 1 times the library, 0 times a client's patience." in text
     assert "Failed with `interrupted`: 2, under model cut 2, worker kill 1" in text
     assert "Failed with `deadline`: 1, under no fault 1" in text
+
+
+def test_a_run_is_read_again_from_what_was_written_of_it() -> None:
+    failed = (Failed("interrupted", ("model cut", "worker kill")), Failed("deadline", ()))
+    run = Run("soak", 5, 1.0, 2, 0, (0.5, 1.0), {"done": 4}, 0, ("broken",), failed, {"durable": 6})
+    assert run_of(orjson.loads(orjson.dumps(document(run, examine([]), [])))) == run
