@@ -19,7 +19,7 @@ from pmcp_common.job_record import JobRecord, RecordMarks, job_to_record
 
 log = logging.getLogger(__name__)
 
-PACE_SECONDS = 0.02
+PACE_SECONDS = 0.05
 """Between two batches: a crowd's messages share one transaction, and a lone one does not wait."""
 RECORD_SECONDS = 1.0
 """A memory service that takes longer has failed."""
