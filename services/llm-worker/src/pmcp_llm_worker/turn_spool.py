@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 100
 FLUSH_SECONDS = 0.5
-"""Meanwhile other replies join the line, and say `persisted: false`."""
+"""Meanwhile other replies of the same conversation join the line, and say `persisted: false`."""
 MAX_TRIES = 10
 MAX_TRY_SECONDS = 300.0
 """Both have to pass: many workers try often, and a service may be mended within minutes."""
@@ -96,7 +96,7 @@ async def _bring(spool: TurnSpool, memory: MemoryPeer, entry: SpooledTurns) -> b
 async def flush_forever(spool: TurnSpool, memory: MemoryPeer) -> None:
     while True:
         try:
-            # Until it is empty: as long as one entry waits, each reply that ends joins the line behind it.
+            # Until it is empty: as long as an entry waits, each reply of its conversation joins the line behind it.
             while await flush_once(spool, memory):
                 pass
         except DomainError as error:

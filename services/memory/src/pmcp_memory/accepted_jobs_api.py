@@ -1,4 +1,4 @@
-"""The HTTP face of the record of accepted jobs. Internal: its only callers are the workers, for all tenants."""
+"""The HTTP face of the record of accepted jobs. Internal: only gateways and workers call it, for all tenants."""
 
 from __future__ import annotations
 

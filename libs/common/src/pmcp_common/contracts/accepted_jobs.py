@@ -1,7 +1,7 @@
-"""The durable record of accepted messages, as the workers keep it in the memory service's database.
+"""The durable record of accepted messages in the memory service's database: gateways write it, the workers keep it.
 
 Only for the day on which Redis loses its data: a row says that a job was accepted and has not been seen to end. It is
-written shortly after the acceptance and removed shortly after the end, never on the reply path.
+written beside the reply, and removed shortly after the end, once the reply's rows are stored.
 """
 
 from __future__ import annotations

@@ -232,7 +232,7 @@ class Declared:
 
     answer: AppendResult
     others_owed: bool = False
-    """Rows of other replies wait for the memory service: this one's must not overtake them."""
+    """Rows of earlier turns of the conversation wait for the memory service: this one's must not overtake them."""
 
 
 @dataclass(frozen=True, slots=True)

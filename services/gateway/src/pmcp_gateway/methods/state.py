@@ -25,10 +25,8 @@ from pmcp_common.contracts.state_models import (
     StateSaveResult,
 )
 from pmcp_gateway.methods.call import Call, Services
-from pmcp_gateway.methods.settling import settle
+from pmcp_gateway.methods.settling import RETRY_AFTER_SECONDS, settle
 from pmcp_gateway.timestamps import timestamp
-
-RETRY_AFTER_SECONDS = 2.0
 
 
 async def save(services: Services, call: Call, params: StateSaveParams) -> dict[str, Any]:
